@@ -1,0 +1,51 @@
+# `make` explains the project. Everything runs in .venv, which the first target that needs it makes.
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo run test check show-1 lint format lock clean
+
+##@ Use it
+help: ## this page
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@echo
+
+setup: $(STAMP) ## make .venv and install the pinned packages (the other targets do it by themselves)
+
+demo: $(STAMP) ## send real mail through the whole provider on this machine, and compare every octet
+	@$(PY) -m cli demo
+
+run: $(STAMP) ## run the provider until Ctrl-C: SMTP 2525, ODMR 3366 and 3367, HTTP 8025; data in .local/
+	@exec $(PY) -m cli up .local
+
+##@ Work on it
+test: $(STAMP) ## all tests, on real servers
+	@$(PY) -m pytest -n 2 --dist loadgroup $(ARGS)
+
+check: $(STAMP) ## ruff, mypy --strict, the import rules
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy --strict services shared connector localserve cli tests
+	@$(VENV)/bin/lint-imports --no-cache
+
+format: $(STAMP) ## mend what ruff can mend
+	@$(PY) -m ruff check --fix .
+	@$(PY) -m ruff format .
+
+show-1: $(STAMP) ## run the list that issue "The main job" must show; writes docs/shown.md
+	@$(PY) -m tests.show.one
+
+lock: ## write requirements/*.txt anew (needs uv)
+	@for extra in inbound auth odmr outbound api cli local dev; do \
+	  uv pip compile -q --upgrade pyproject.toml --extra $$extra --universal --python-version 3.11 --generate-hashes \
+	    --custom-compile-command "make lock" -o requirements/$$extra.txt || exit 1; done
+
+clean: ## remove .venv and .local (the data of `make run`)
+	@rm -rf $(VENV) .local
+
+$(STAMP): requirements/dev.txt
+	@$(PYTHON) tools/setup.py $(VENV) requirements/dev.txt
+	@touch $(STAMP)

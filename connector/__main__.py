@@ -1,0 +1,29 @@
+"""`python -m connector once|run ...`; the exit code says how it went."""
+
+import asyncio
+import sys
+
+from connector.outcome import Exit
+from connector.schedule import call_for_ever, call_once, tell
+from connector.settings import BadSetting, read
+
+
+def main() -> int:
+    """Runs the command line."""
+    try:
+        settings = read(sys.argv[1:])
+    except BadSetting as error:
+        print(f"odmr-connector: {error}", file=sys.stderr)
+        return Exit.USAGE
+    try:
+        if settings.every is not None:
+            return asyncio.run(call_for_ever(settings, settings.every)).exit
+        outcome = asyncio.run(call_once(settings))
+    except KeyboardInterrupt:
+        return Exit.OK
+    tell(outcome)
+    return outcome.exit
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

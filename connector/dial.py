@@ -1,0 +1,75 @@
+"""Calls the provider and negotiates up to the turn. RFC 2645 5. Security: the certificate must prove the provider's name."""
+
+import asyncio
+import ssl
+from dataclasses import dataclass
+from typing import Final, assert_never
+
+from connector.outcome import Exit, Outcome, of_refusal
+from connector.settings import Settings
+from shared.protocol.customer import CustomerConnection, CustomerProfile, Step
+from shared.protocol.events import Refused, Say, StartTls, Turned, Waiting
+from shared.tls import Stream, client_context, connect
+
+#: Seconds for a connection and a handshake, for a reply, and for the reply to ATRN (RFC 2645 5.2.1: ten minutes).
+CONNECT_TIME: Final = 30.0
+REPLY_TIME: Final = 300.0
+ATRN_TIME: Final = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A turned line: what the provider has said behind its 250 is in `early`."""
+
+    stream: Stream
+    early: bytes
+
+
+async def dial(settings: Settings) -> Line | Outcome:
+    """A turned line, or why there is none."""
+    stream: Stream | None = None
+    try:
+        async with asyncio.timeout(CONNECT_TIME):
+            stream = await connect(settings.provider.host, settings.provider.port)
+            if settings.tls == "implicit":
+                await _start_tls(stream, settings)
+        result = await _negotiate(stream, settings)
+    except ssl.SSLError as error:
+        result = Outcome(Exit.TLS_FAILED, f"TLS with {settings.provider} failed: {error}")
+    except TimeoutError:
+        result = Outcome(Exit.GONE, f"{settings.provider} did not answer in time")
+    except OSError as error:
+        result = Outcome(Exit.GONE, f"{settings.provider} cannot be reached: {error}")
+    if isinstance(result, Outcome) and stream is not None:
+        stream.close()
+    return result
+
+
+async def _negotiate(stream: Stream, settings: Settings) -> Line | Outcome:
+    profile = CustomerProfile(
+        settings.hostname, settings.user, settings.secret, settings.domains, require_tls=settings.tls != "none"
+    )
+    machine = CustomerConnection(profile, under_tls=stream.is_tls)
+    while True:
+        event = machine.next_event()
+        match event:
+            case Say(data):
+                await stream.write(data)
+            case StartTls():
+                async with asyncio.timeout(CONNECT_TIME):
+                    await _start_tls(stream, settings)
+                await stream.write(machine.tls_started())
+            case Turned(early):
+                return Line(stream, early)
+            case Refused(step, reply):
+                return of_refusal(step, reply)
+            case Waiting():
+                async with asyncio.timeout(ATRN_TIME if machine.step is Step.ATRN else REPLY_TIME):
+                    machine.receive_data(await stream.read())
+            case _:
+                assert_never(event)
+
+
+async def _start_tls(stream: Stream, settings: Settings) -> None:
+    context = client_context(settings.ca_file)
+    await stream.start_tls(context, server_side=False, hostname=settings.provider.host)

@@ -1,0 +1,46 @@
+"""When to call: once, or again and again, with jitter, and with longer waits while nothing comes of it."""
+
+import asyncio
+import random
+import sys
+from typing import Final
+
+from connector.dial import dial
+from connector.handoff import join, probe
+from connector.outcome import Exit, Outcome
+from connector.settings import Settings
+
+#: A wait is never longer than this many times the interval.
+MAX_FACTOR: Final = 16
+#: Part of a wait that is left to chance, so that customers do not call in step.
+JITTER: Final = 0.2
+
+
+async def call_once(settings: Settings) -> Outcome:
+    """One call: the local server first, then the provider."""
+    local = await probe(settings.deliver)
+    if isinstance(local, Outcome):
+        return local
+    line = await dial(settings)
+    if isinstance(line, Outcome):
+        local.stream.close()
+        return line
+    return await join(line, local)
+
+
+async def call_for_ever(settings: Settings, every: float) -> Outcome:
+    """Calls until the secret is refused: asking again with it would only lock us out."""
+    factor = 1.0
+    while True:
+        outcome = await call_once(settings)
+        tell(outcome)
+        if outcome.exit in (Exit.AUTH_WRONG, Exit.TLS_FAILED):
+            return outcome
+        factor = 1.0 if outcome.exit in (Exit.OK, Exit.CUT) else min(factor * 2, MAX_FACTOR)
+        await asyncio.sleep(every * factor * (1 - JITTER * random.random()))  # noqa: S311 - no secret
+
+
+def tell(outcome: Outcome) -> None:
+    """One line on stderr."""
+    moved = f" ({outcome.to_local} octets received)" if outcome.to_local else ""
+    print(f"odmr-connector: {outcome.text}{moved}", file=sys.stderr, flush=True)

@@ -1,0 +1,62 @@
+"""Puts api together and runs it until told to stop."""
+
+import asyncio
+import contextlib
+import socket
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+
+from services.api import credentials, customers, domains, errors
+from services.api.parts import Parts
+from services.api.settings import ApiSettings
+from shared import VERSION
+from shared.bus.connection import Bus
+from shared.clock import Clock
+from shared.storage.credentials import ApiKeys
+from shared.storage.customers import Customers
+from shared.storage.engine import create_engine
+
+log = structlog.get_logger()
+
+
+def create_app(parts: Parts) -> FastAPI:
+    """The application; /openapi.json describes it."""
+    app = FastAPI(title="ODMR provider", version=VERSION, docs_url="/docs", redoc_url=None)
+    app.state.parts = parts
+    errors.install(app)
+    for router in (customers.router, domains.router, credentials.router):
+        app.include_router(router)
+    return app
+
+
+async def run(settings: ApiSettings, stop: asyncio.Event) -> None:
+    """Serves until `stop` is set."""
+    engine = create_engine(settings.database_url)
+    bus = Bus(settings.nats_url, "api")
+    bus.start()
+    app = create_app(Parts(Customers(engine), ApiKeys(engine), bus, Clock()))
+    host, _, port = settings.api_listen.rpartition(":")
+    sock = _bind(host.strip("[]"), int(port))
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
+    # uvicorn would take the signals for itself; they belong to the program.
+    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
+    serving = asyncio.create_task(server.serve(sockets=[sock]))
+    log.info("api.ready", listen=settings.api_listen)
+    await stop.wait()
+    server.should_exit = True
+    await serving
+    await bus.close()
+    await engine.dispose()
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+    except OSError as error:
+        sock.close()
+        raise OSError(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
+    return sock

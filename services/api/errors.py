@@ -1,0 +1,112 @@
+"""One shape for every error: RFC 9457 problem+json with a stable `code`. A fault of ours is 503 and says nothing of why."""
+
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Any, Final
+from uuid import uuid4
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+log = structlog.get_logger()
+
+#: code -> status and what it means, in one sentence.
+CODES: Final[dict[str, tuple[HTTPStatus, str]]] = {
+    "unauthorized": (HTTPStatus.UNAUTHORIZED, "Send a key as Authorization: Bearer odmr_..."),
+    "scope_missing": (HTTPStatus.FORBIDDEN, "The key does not have the scope that this needs"),
+    "not_found": (HTTPStatus.NOT_FOUND, "There is nothing by that id that this key may see"),
+    "method_not_allowed": (HTTPStatus.METHOD_NOT_ALLOWED, "This path does not take that method"),
+    "conflict": (HTTPStatus.CONFLICT, "Something by that name is there already"),
+    "validation_failed": (HTTPStatus.UNPROCESSABLE_ENTITY, "The request does not have the shape that this needs"),
+    "bad_request": (HTTPStatus.BAD_REQUEST, "The request cannot be read"),
+    "unavailable": (HTTPStatus.SERVICE_UNAVAILABLE, "Not possible now; try again"),
+}
+
+
+class FieldError(BaseModel):
+    """One field that is wrong: where, and why."""
+
+    pointer: str
+    code: str
+    detail: str
+
+
+class ProblemBody(BaseModel):
+    """RFC 9457, with a stable code and the request's id."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str
+    errors: list[FieldError] = []
+
+
+class Problem(Exception):
+    """An answer that is an error, by its code."""
+
+    def __init__(self, code: str, detail: str = "", errors: list[dict[str, str]] | None = None) -> None:
+        super().__init__(code)
+        self.code = code
+        self.detail = detail
+        self.errors = errors or []
+
+
+def _answer(problem: Problem, request: Request) -> Response:
+    status, meaning = CODES[problem.code]
+    request_id = getattr(request.state, "request_id", "")
+    body: dict[str, Any] = {
+        "type": f"/problems/{problem.code}",
+        "title": status.phrase,
+        "status": status.value,
+        "detail": problem.detail or meaning,
+        "code": problem.code,
+        "request_id": request_id,
+    }
+    if problem.errors:
+        body["errors"] = problem.errors
+    headers = {"Retry-After": "5"} if status is HTTPStatus.SERVICE_UNAVAILABLE else {}
+    if status is HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    return JSONResponse(body, status.value, headers=headers, media_type="application/problem+json")
+
+
+def install(app: FastAPI) -> None:
+    """Makes every error of the app a problem."""
+
+    async def on_problem(request: Request, error: Exception) -> Response:
+        assert isinstance(error, Problem)
+        return _answer(error, request)
+
+    async def on_invalid(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        errors = [
+            {"pointer": "/" + "/".join(str(part) for part in one["loc"][1:]), "code": one["type"], "detail": one["msg"]}
+            for one in error.errors()
+        ]
+        return _answer(Problem("validation_failed", errors=errors), request)
+
+    async def on_http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        code = {401: "unauthorized", 404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "bad_request")
+        return _answer(Problem(code), request)
+
+    async def guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+        request.state.request_id = f"req_{uuid4().hex}"
+        try:
+            response = await call_next(request)
+        except Exception:
+            log.exception("api.failed", path=request.url.path, request_id=request.state.request_id)
+            response = _answer(Problem("unavailable"), request)
+        response.headers["X-Request-Id"] = request.state.request_id
+        return response
+
+    app.add_exception_handler(Problem, on_problem)
+    app.add_exception_handler(RequestValidationError, on_invalid)
+    app.add_exception_handler(HTTPException, on_http)
+    app.middleware("http")(guard)

@@ -1,0 +1,38 @@
+"""Puts auth together and runs it until told to stop."""
+
+import asyncio
+import base64
+
+import structlog
+
+from services.auth.responder import Responder
+from services.auth.seal import Seal
+from services.auth.settings import AuthSettings
+from services.auth.verifier import Verifier
+from shared.bus import subjects
+from shared.bus.connection import Bus
+from shared.clock import Clock
+from shared.storage.credentials import Credentials
+from shared.storage.engine import create_engine
+
+log = structlog.get_logger()
+
+
+async def run(settings: AuthSettings, stop: asyncio.Event) -> None:
+    """Answers until `stop` is set."""
+    clock = Clock()
+    engine = create_engine(settings.database_url)
+    credentials = Credentials(engine)
+    seal = Seal(base64.b64decode(settings.seal_key))
+    verifier = Verifier(credentials, seal, settings.hostname, lambda: clock.now().timestamp())
+    responder = Responder(verifier, credentials, seal, clock)
+    bus = Bus(settings.nats_url, "auth")
+    bus.start()
+    try:
+        await bus.subscribe(subjects.AUTH_VERIFY, responder.verify, queue="auth")
+        await bus.subscribe(subjects.AUTH_MINT, responder.mint, queue="auth")
+        log.info("auth.ready")
+        await stop.wait()
+    finally:
+        await bus.close()
+        await engine.dispose()

@@ -1,0 +1,51 @@
+"""Puts inbound together and runs it until told to stop."""
+
+import asyncio
+
+import structlog
+
+from services.inbound.parts import Connections, Parts
+from services.inbound.server import factory
+from services.inbound.settings import InboundSettings
+from shared.bus.connection import Bus
+from shared.clock import Clock
+from shared.storage.accept import Acceptor
+from shared.storage.engine import create_pool
+from shared.storage.hosted import HostedDomains
+from shared.storage.uploads import Uploads
+
+log = structlog.get_logger()
+
+#: Connections that wait to be accepted.
+BACKLOG = 1_024
+
+
+async def run(settings: InboundSettings, stop: asyncio.Event) -> None:
+    """Serves until `stop` is set, then lets transactions come to their reply."""
+    host, _, port = settings.smtp_listen.rpartition(":")
+    pool = await create_pool(settings.database_url)
+    acceptor = Acceptor(pool)
+    acceptor.start()
+    bus = Bus(settings.nats_url, "inbound")
+    bus.start()
+    connections = Connections()
+    parts = Parts(
+        hostname=settings.hostname,
+        max_message=settings.max_message_bytes,
+        acceptor=acceptor,
+        uploads=Uploads(pool),
+        hosted=HostedDomains(pool),
+        bus=bus,
+        clock=Clock(),
+        connections=connections,
+    )
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(factory(parts), host.strip("[]"), int(port), backlog=BACKLOG, reuse_address=True)
+    log.info("inbound.ready", listen=settings.smtp_listen)
+    await stop.wait()
+    server.close()
+    connections.shut_down()
+    await connections.ended(settings.drain_seconds)
+    await acceptor.close()
+    await bus.close()
+    await pool.close()

@@ -1,0 +1,87 @@
+"""What every connection of this process shares; made once, by app."""
+
+import asyncio
+import contextlib
+import ipaddress
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from services.inbound.policy import MAX_BY_ADDRESS, MAX_CONNECTIONS, Check
+from shared.bus.connection import Bus
+from shared.clock import Clock
+from shared.protocol.reply import S421_TOO_MANY_CONNECTIONS, Reply
+from shared.storage.accept import Acceptor
+from shared.storage.hosted import HostedDomains
+from shared.storage.uploads import Uploads
+
+
+class Connection(Protocol):
+    """A connection as the set of them knows it."""
+
+    def shut_down(self) -> None:
+        """Come to an end soon."""
+        ...
+
+
+@dataclass(slots=True)
+class Connections:
+    """Who is connected: for the limits, and for the end."""
+
+    all: set[Connection] = field(default_factory=set)
+    by_address: Counter[str] = field(default_factory=Counter)
+    is_stopping: bool = False
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def add(self, connection: Connection, address: str) -> None:
+        """It is here."""
+        self.all.add(connection)
+        self.by_address[address] += 1
+
+    def remove(self, connection: Connection, address: str) -> None:
+        """It is gone."""
+        self.all.discard(connection)
+        self.by_address[address] -= 1
+        if self.by_address[address] <= 0:
+            del self.by_address[address]
+        self._changed.set()
+
+    def refuse(self, address: str) -> Reply | None:
+        """Why a connection that has just been added is one too many, or None. Loopback is bounded in all only."""
+        if len(self.all) > MAX_CONNECTIONS:
+            return S421_TOO_MANY_CONNECTIONS
+        try:
+            if ipaddress.ip_address(address.split("%")[0]).is_loopback:
+                return None
+        except ValueError:
+            return None
+        return S421_TOO_MANY_CONNECTIONS if self.by_address[address] > MAX_BY_ADDRESS else None
+
+    def shut_down(self) -> None:
+        """SIGTERM."""
+        self.is_stopping = True
+        for connection in list(self.all):
+            connection.shut_down()
+
+    async def ended(self, seconds: float) -> None:
+        """Returns when all are gone, or the time is over."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self.all:
+                    self._changed.clear()
+                    await self._changed.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts, by name."""
+
+    hostname: str
+    max_message: int
+    acceptor: Acceptor
+    uploads: Uploads
+    hosted: HostedDomains
+    bus: Bus
+    clock: Clock
+    connections: Connections
+    checks: tuple[Check, ...] = ()

@@ -1,0 +1,148 @@
+"""One message from MAIL to our reply to its content. RFC 5321 3.3, 4.4, 6.1.
+
+A 250 is said only when the commit is durable; it then may be that the sender never hears it, and sends again.
+"""
+
+import asyncio
+from email.utils import format_datetime
+from typing import Final
+
+import structlog
+
+from services.inbound.content import IncomingContent
+from services.inbound.parts import Parts
+from services.inbound.policy import Peer, refuse_header
+from shared.bus.subjects import mail_queued
+from shared.domain.message import Message, Recipient
+from shared.domain.names import MessageId, RecipientId
+from shared.failpoint import failpoint
+from shared.protocol import reply as r
+from shared.protocol.grammar import Path, is_domain
+from shared.protocol.reply import Reply
+from shared.storage.accept import NotAccepted
+
+log = structlog.get_logger()
+
+#: Octets of a HELO name that the Received line repeats.
+MAX_HELO: Final = 255
+
+
+class Transaction:
+    """Used by one connection. What it raises is a fault of ours: 451."""
+
+    def __init__(self, parts: Parts, peer: Peer, reverse_path: Path, is_extended: bool) -> None:
+        self._parts = parts
+        self._peer = peer
+        self._reverse_path = reverse_path
+        self._is_extended = is_extended
+        self._id = MessageId(parts.clock.new_id())
+        self._recipients: dict[str, Recipient] = {}
+        self._content = IncomingContent(parts.uploads, self._id, parts.max_message)
+        self._accepting: asyncio.Task[None] | None = None
+
+    @property
+    def count(self) -> int:
+        """How many recipients were taken."""
+        return len(self._recipients)
+
+    async def check_reverse_path(self) -> Reply | None:
+        """Why a check refuses MAIL, or None."""
+        for check in self._parts.checks:
+            if (refusal := await check.reverse_path(self._peer, self._reverse_path)) is not None:
+                return refusal
+        return None
+
+    async def add_recipient(self, path: Path) -> Reply | None:
+        """Takes a recipient of a hosted domain; the same one twice is taken once. Gives why not, or None."""
+        hosted = await self._parts.hosted.find(path.domain)
+        if hosted is None:
+            return r.S550_NO_RELAY
+        for check in self._parts.checks:
+            if (refusal := await check.forward_path(self._peer, path)) is not None:
+                return refusal
+        key = f"{path.local_part}@{hosted.name}"
+        if key not in self._recipients:
+            recipient_id = RecipientId(self._parts.clock.new_id())
+            self._recipients[key] = Recipient(recipient_id, hosted.customer_id, hosted.id, hosted.name, key)
+        return None
+
+    async def begin_content(self) -> None:
+        """Prepends our Received line. RFC 5321 4.4."""
+        await self._content.prepend(self._received())
+
+    async def add_content(self, piece: bytes) -> None:
+        """A piece of content, unstuffed."""
+        if piece:
+            await self._content.add(piece)
+
+    async def accept(self) -> Reply:
+        """The reply to the content: 250 when it is durable, else why not."""
+        refusal = self._refusal() or await self._checked()
+        if refusal is not None:
+            await self._content.drop()
+            return refusal
+        small = await self._content.finish()
+        if self._content.error is not None:
+            log.error("content.not_kept", error=f"{type(self._content.error).__name__}: {self._content.error}")
+            await self.drop()
+            return r.S451_LOCAL_TROUBLE
+        message = Message(
+            id=self._id,
+            reverse_path=str(self._reverse_path),
+            recipients=tuple(self._recipients.values()),
+            size=self._content.size,
+            sha256=self._content.sha256,
+            has_eight_bit=self._content.has_eight_bit,
+            helo=self._peer.helo,
+            peer=self._peer.address,
+            content=small,
+        )
+        self._accepting = asyncio.create_task(self._accept(message))
+        try:
+            await asyncio.shield(self._accepting)  # a sender that hangs up does not take the commit with it
+        except NotAccepted as error:
+            log.error("message.not_accepted", message_id=str(self._id), error=str(error))
+            return r.S451_LOCAL_TROUBLE
+        return Reply(250, "2.0.0", (f"OK queued as {self._id.hex}",))
+
+    def answered(self, reply: Reply) -> None:
+        """Our reply has left."""
+        if reply.is_positive:
+            failpoint("inbound.after_250")
+
+    async def drop(self) -> None:
+        """Nothing came of it; a failure here leaves the rest to the orphan sweep."""
+        try:
+            await self._content.drop()
+        except Exception as error:
+            log.warning("upload.not_dropped", error=f"{type(error).__name__}: {error}")
+
+    async def _accept(self, message: Message) -> None:
+        await self._parts.acceptor.accept(message)
+        log.info("message.stored", message_id=str(message.id), size=message.size, recipients=len(message.recipients))
+        failpoint("inbound.before_publish")
+        for customer_id in {recipient.customer_id for recipient in message.recipients}:
+            await self._parts.bus.publish(mail_queued(customer_id))
+
+    def _refusal(self) -> Reply | None:
+        if self._content.is_too_big:
+            return r.S552_TOO_BIG
+        if self._content.has_long_header:
+            return r.S554_HEADER_TOO_BIG
+        return refuse_header(bytes(self._content.header))
+
+    async def _checked(self) -> Reply | None:
+        for check in self._parts.checks:
+            if (refusal := await check.header(self._peer, bytes(self._content.header))) is not None:
+                return refusal
+        return None
+
+    def _received(self) -> bytes:
+        helo = self._peer.helo[:MAX_HELO]
+        name = helo if is_domain(helo) else "unknown"  # nothing of the peer's stands in a header unproved
+        protocol = "ESMTP" if self._is_extended else "SMTP"
+        address = f"IPv6:{self._peer.address}" if ":" in self._peer.address else self._peer.address
+        return (
+            f"Received: from {name} ([{address}])\r\n\tby {self._parts.hostname} with {protocol} id {self._id.hex};\r\n"
+            f"\t{format_datetime(self._parts.clock.now())}\r\n"
+        ).encode("ascii", "replace")

@@ -1,0 +1,60 @@
+"""Puts odmr together and runs it until told to stop."""
+
+import asyncio
+
+import structlog
+
+from services.odmr.authority import Authority
+from services.odmr.listener import Listener, bind
+from services.odmr.parts import Parts
+from services.odmr.session import Session
+from services.odmr.settings import OdmrSettings
+from shared.bus.connection import Bus
+from shared.clock import Clock
+from shared.protocol.provider import ProviderProfile
+from shared.storage.engine import create_pool
+from shared.storage.sessions import Sessions
+from shared.storage.spool import Spool
+from shared.tls import Stream, server_context
+
+log = structlog.get_logger()
+
+
+async def run(settings: OdmrSettings, stop: asyncio.Event) -> None:
+    """Serves until `stop` is set, then lets the sessions finish their message."""
+    tls = None
+    if settings.tls_certificate is not None and settings.tls_key is not None:
+        tls = server_context(settings.tls_certificate, settings.tls_key)
+    plain = bind(settings.odmr_listen)
+    secure = bind(settings.odmr_tls_listen) if settings.odmr_tls_listen else None
+    pool = await create_pool(settings.database_url)
+    bus = Bus(settings.nats_url, "odmr")
+    bus.start()
+    parts = Parts(
+        profile=ProviderProfile(
+            settings.hostname, settings.mechanisms_in_clear, settings.mechanisms_under_tls, has_starttls=tls is not None
+        ),
+        authority=Authority(bus),
+        spool=Spool(pool),
+        sessions=Sessions(pool),
+        clock=Clock(),
+        terms=settings.lease_terms,
+        tls=tls,
+        stopping=stop,
+    )
+
+    async def serve(stream: Stream, peer: str) -> None:
+        await Session(stream, peer, parts).run()
+
+    listeners = [Listener(plain, serve)]
+    if secure is not None:
+        listeners.append(Listener(secure, serve, tls))
+    accepting = [asyncio.create_task(listener.run()) for listener in listeners]
+    log.info("odmr.ready", listen=settings.odmr_listen, tls_listen=settings.odmr_tls_listen)
+    await stop.wait()
+    for task in accepting:
+        task.cancel()
+    await asyncio.gather(*accepting, return_exceptions=True)
+    await asyncio.gather(*(listener.drain(settings.drain_seconds) for listener in listeners))
+    await bus.close()
+    await pool.close()

@@ -1,0 +1,64 @@
+"""Keeps a session's lease alive, and says until when it may be trusted."""
+
+import asyncio
+import contextlib
+
+import structlog
+
+from shared.clock import Clock
+from shared.domain.lease import LeaseTerms
+from shared.domain.names import CredentialId
+from shared.storage.engine import CONNECTION_LOST
+from shared.storage.spool import Lease, LeaseLost, Spool
+
+log = structlog.get_logger()
+
+
+class Keeper:
+    """Renews every third of the lease time. Trust runs from when a renewal was asked for, not from its answer."""
+
+    def __init__(
+        self, spool: Spool, lease: Lease, credential_id: CredentialId, terms: LeaseTerms, clock: Clock
+    ) -> None:
+        self._spool = spool
+        self._lease = lease
+        self._credential_id = credential_id
+        self._terms = terms
+        self._clock = clock
+        self._trusted_until = 0.0
+        self._domains: frozenset[str] | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Renews once, so that trust has a known beginning, and goes on by itself."""
+        await self._renew()
+        self._task = asyncio.create_task(self._run())
+
+    def may_start(self, domain: str) -> bool:
+        """Whether a message for this domain may be begun, or ended with its last octet, now."""
+        trusted = self._clock.monotonic() < self._trusted_until
+        return trusted and (self._domains is None or domain in self._domains)
+
+    async def close(self) -> None:
+        """Stops renewing."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(self._terms.renew_every.total_seconds())
+            try:
+                await self._renew()
+            except LeaseLost:
+                log.warning("lease.lost")
+                self._trusted_until = 0.0
+                return
+            except CONNECTION_LOST as error:
+                log.warning("lease.not_renewed", error=str(error))
+
+    async def _renew(self) -> None:
+        asked = self._clock.monotonic()
+        self._domains = await self._spool.renew(self._lease, self._terms.time, self._credential_id)
+        self._trusted_until = asked + self._terms.trust.total_seconds()

@@ -1,0 +1,213 @@
+"""One connection up to the turn: drives ProviderConnection, asks auth, leases before it says 250. RFC 2645 5."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final, assert_never
+
+import structlog
+
+from services.odmr.authority import Identity
+from services.odmr.delivery import Delivery
+from services.odmr.parts import Parts
+from shared import observe
+from shared.domain.lease import LEASE_BATCH
+from shared.domain.message import LeasedRecipient
+from shared.domain.names import LeaseId, SessionId
+from shared.failpoint import failpoint
+from shared.protocol import reply as r
+from shared.protocol.events import (
+    AuthStep,
+    Ended,
+    Granted,
+    ProviderAnswer,
+    Refuse,
+    Say,
+    Shutdown,
+    StartTls,
+    Turn,
+    TurnRequested,
+    Waiting,
+)
+from shared.protocol.provider import ProviderConnection
+from shared.protocol.sasl.transcript import Transcript
+from shared.protocol.states import State
+from shared.storage.sessions import TurnedSession
+from shared.storage.spool import Lease
+from shared.tls import Stream
+
+log = structlog.get_logger()
+
+#: Seconds without a command. RFC 5321 4.5.3.2.7: five minutes at least.
+IDLE_TIME: Final = 300.0
+#: Seconds from the connection to the turn, whatever is said meanwhile: a stranger cannot stay.
+TOTAL_TIME: Final = 1_800.0
+#: Seconds for a reply to be taken.
+WRITE_TIME: Final = 60.0
+#: Seconds between two looks while another session's lease is waited out.
+LOOK_EVERY: Final = 0.2
+#: Seconds behind the end of an old lease in which the rescuer gives its mail back.
+RESCUE_TIME: Final = 5.0
+
+
+@dataclass(slots=True)
+class _Turning:
+    """What ATRN found."""
+
+    lease: Lease
+    domains: tuple[str, ...]
+    rows: list[LeasedRecipient]
+
+
+class Session:
+    """Runs once."""
+
+    def __init__(self, stream: Stream, peer: str, parts: Parts) -> None:
+        self._stream = stream
+        self._peer = peer
+        self._parts = parts
+        self._id = SessionId(parts.clock.new_id())
+        self._is_implicit_tls = stream.is_tls
+        self._machine = ProviderConnection(parts.profile, under_tls=stream.is_tls)
+        self._identity: Identity | None = None
+        self._turning: _Turning | None = None
+
+    async def run(self) -> None:
+        """From the greeting to the end, the turn and its mail included. Raises OSError and TimeoutError as they come."""
+        observe.bind(session_id=str(self._id))
+        log.info("session.started", peer=self._peer, tls=self._stream.is_tls)
+        async with asyncio.timeout(TOTAL_TIME):
+            await self._write(self._machine.greeting())
+            while self._machine.state is not State.TURNED:
+                event = self._machine.next_event()
+                match event:
+                    case Say(data, why):
+                        log.debug("session.said", why=why)
+                        await self._write(data)
+                    case StartTls(data):
+                        await self._start_tls(data)
+                    case AuthStep(transcript):
+                        await self._answer(await self._verify(transcript))
+                    case TurnRequested(domains):
+                        await self._turn(domains)
+                    case Ended(why):
+                        log.info("session.ended", why=why)
+                        return
+                    case Waiting():
+                        await self._read()
+                    case _:
+                        assert_never(event)
+        await self._deliver()
+
+    async def _verify(self, transcript: Transcript) -> ProviderAnswer:
+        verdict = await self._parts.authority.verify(transcript, self._id, self._peer, is_tls=self._stream.is_tls)
+        if isinstance(verdict, Identity):
+            self._identity = verdict
+            observe.bind(customer_id=str(verdict.customer_id))
+            return Granted()
+        return verdict
+
+    # --- the turn -----------------------------------------------------------------------------------------------------
+
+    async def _turn(self, asked: tuple[str, ...]) -> None:
+        try:
+            answer = await self._decide(asked)
+        except Exception:
+            log.exception("turn.unavailable")
+            await self._give_back()
+            answer = Refuse(r.S451_CANNOT_TURN)  # RFC 2645 5.2.1
+        try:
+            await self._answer(answer)
+        except BaseException:
+            await self._give_back()
+            raise
+        if self._machine.state is not State.TURNED:
+            await self._give_back()
+
+    async def _decide(self, asked: tuple[str, ...]) -> ProviderAnswer:
+        identity = self._identity
+        assert identity is not None
+        domains = asked or identity.domains
+        if not domains or not set(domains) <= set(identity.domains):  # all or nothing: RFC 2645 5.2.1
+            log.info("turn.refused", asked=asked[:10])
+            return Refuse(r.S450_NOT_YOURS)
+        lease = Lease(LeaseId(self._parts.clock.new_id()), self._id, identity.customer_id)
+        self._turning = _Turning(lease, domains, [])
+        await self._parts.spool.open_lease(lease, self._parts.terms.time)
+        waits_until: float | None = None
+        while True:
+            rows = await self._parts.spool.lease(lease, domains, LEASE_BATCH, with_back_off=True)
+            if rows:
+                self._turning.rows = rows
+                return Turn()
+            held = await self._parts.spool.held_by_others(lease, domains)
+            if held is None:
+                return Refuse(r.S453_NO_MAIL)
+            now = self._parts.clock.monotonic()
+            waits_until = waits_until or now + self._wait(held)
+            if now >= waits_until or self._parts.stopping.is_set():
+                return Refuse(r.S450_BUSY)
+            await asyncio.sleep(LOOK_EVERY)
+            await self._parts.spool.renew(lease, self._parts.terms.time, identity.credential_id)
+
+    def _wait(self, held: timedelta) -> float:
+        return max(0.0, held.total_seconds()) + RESCUE_TIME
+
+    async def _give_back(self) -> None:
+        turning, self._turning = self._turning, None
+        if turning is not None:
+            try:
+                await self._parts.spool.close_lease(turning.lease)
+            except Exception:
+                log.exception("lease.not_closed")  # the rescuer will
+
+    async def _deliver(self) -> None:
+        turning, identity = self._turning, self._identity
+        assert turning is not None and identity is not None
+        failpoint("odmr.turned")
+        record = TurnedSession(
+            self._id,
+            identity.customer_id,
+            identity.credential_id,
+            self._peer,
+            self._stream.is_tls,
+            identity.mechanism,
+            turning.domains,
+        )
+        log.info("session.turned", domains=turning.domains, tls=self._stream.is_tls)
+        delivery = Delivery(
+            self._stream, self._parts, record, turning.lease, turning.rows, line_a_record=self._is_implicit_tls
+        )
+        await delivery.run()
+
+    # --- the line -----------------------------------------------------------------------------------------------------
+
+    async def _answer(self, answer: ProviderAnswer) -> None:
+        await self._write(self._machine.send(answer))
+
+    async def _start_tls(self, ready: bytes) -> None:
+        assert self._parts.tls is not None
+        await self._write(ready)
+        async with asyncio.timeout(WRITE_TIME):
+            await self._stream.start_tls(self._parts.tls, server_side=True)
+        self._machine.tls_started()
+        self._identity = None
+
+    async def _write(self, data: bytes) -> None:
+        async with asyncio.timeout(WRITE_TIME):
+            await self._stream.write(data)
+
+    async def _read(self) -> None:
+        read = asyncio.ensure_future(self._stream.read())
+        stop = asyncio.ensure_future(self._parts.stopping.wait())
+        try:
+            await asyncio.wait({read, stop}, timeout=IDLE_TIME, return_when=asyncio.FIRST_COMPLETED)
+            if read.done():
+                self._machine.receive_data(read.result())
+            else:
+                reply = r.S421_SHUTTING_DOWN if stop.done() else r.S421_IDLE
+                await self._answer(Shutdown(reply))
+        finally:
+            for task in (read, stop):
+                task.cancel()
+            await asyncio.gather(read, stop, return_exceptions=True)

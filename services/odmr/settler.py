@@ -1,0 +1,88 @@
+"""Commits dispositions behind the session's back, in batches, so that the reader of replies never waits for the database."""
+
+import asyncio
+from collections import deque
+from typing import Final
+
+import structlog
+
+from shared.domain.disposition import Disposition
+from shared.domain.names import RecipientId
+from shared.failpoint import failpoint
+from shared.storage.engine import CONNECTION_LOST
+from shared.storage.spool import Lease, Spool
+
+log = structlog.get_logger()
+
+#: Rows of one statement.
+MAX_BATCH: Final = 256
+#: Rows that may be uncommitted before the session waits: what a crash may send twice (RELIABILITY L4).
+MAX_UNSETTLED: Final = 128
+#: Seconds in which a settle is tried again: what is lost here is sent twice.
+RETRY_FOR: Final = 120.0
+RETRY_EVERY: Final = 0.5
+
+
+class Settler:
+    """One a session."""
+
+    def __init__(self, spool: Spool, lease: Lease) -> None:
+        self._spool = spool
+        self._lease = lease
+        self._rows: deque[tuple[RecipientId, Disposition]] = deque()
+        self._unsettled = 0
+        self._more = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._closing = False
+        self._task = asyncio.create_task(self._run())
+
+    def put(self, rows: list[tuple[RecipientId, Disposition]]) -> None:
+        """Takes what became of these rows."""
+        self._rows.extend(rows)
+        self._unsettled += len(rows)
+        if self._unsettled >= MAX_UNSETTLED:
+            self._room.clear()
+        self._more.set()
+
+    async def room(self) -> None:
+        """Returns when few enough are uncommitted to start another message."""
+        await self._room.wait()
+
+    async def close(self) -> None:
+        """Commits the rest."""
+        self._closing = True
+        self._more.set()
+        await self._task
+
+    async def _run(self) -> None:
+        while self._rows or not self._closing:
+            await self._more.wait()
+            self._more.clear()
+            while self._rows:
+                batch = [self._rows.popleft() for _ in range(min(len(self._rows), MAX_BATCH))]
+                await self._settle(batch)
+                self._unsettled -= len(batch)
+                if self._unsettled < MAX_UNSETTLED:
+                    self._room.set()
+
+    async def _settle(self, batch: list[tuple[RecipientId, Disposition]]) -> None:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + RETRY_FOR
+        while True:
+            try:
+                failpoint("odmr.before_settle")
+                changed = await self._spool.settle(self._lease, batch)
+                failpoint("odmr.settled")
+            except CONNECTION_LOST as error:
+                if loop.time() > deadline:
+                    log.error("settle.given_up", rows=len(batch), error=str(error))
+                    return
+                await asyncio.sleep(RETRY_EVERY)
+            except Exception:
+                log.exception("settle.failed", rows=len(batch))
+                return
+            else:
+                if len(changed) < len(batch):
+                    log.warning("settle.fenced", rows=len(batch) - len(changed))
+                return

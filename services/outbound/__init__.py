@@ -1,0 +1,1 @@
+"""outbound: runs the sweeps of the spool. Delivery status notifications to the internet come here; none is sent yet."""

@@ -1,0 +1,94 @@
+"""What becomes of a recipient after an attempt: the table of DESIGN, "Where a message goes, by state".
+
+Unknown means temporary. A refusal before the content is kept on for the first hours, so that a half-configured server
+bounces nothing.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final, assert_never
+
+from shared.domain.retry import back_off
+from shared.protocol.events import Outcome, Stage
+
+#: How long after its arrival a message is queued on although the customer's server refuses the envelope with a 5xx.
+DEFAULT_FAIL_AFTER: Final = timedelta(hours=4)
+#: Refusals that follow from an earlier one or from a misunderstanding, and say nothing of the message.
+CONSEQUENCES: Final = frozenset({500, 502, 503})
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The customer's server has it."""
+
+    reply: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """Queued again, not before `delay`; an explicit ATRN of a later session overrides it."""
+
+    reply: str
+    delay: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Refused for good; a DSN is due."""
+
+    reply: str
+
+
+@dataclass(frozen=True, slots=True)
+class Uncertain:
+    """All of it was sent and no reply came: queued again, may be sent twice."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """It cannot go to this server as it is; an operator or a setting decides."""
+
+    reason: str
+
+
+Disposition = Delivered | Deferred | Failed | Uncertain | Held
+
+_NOW: Final = timedelta(0)
+
+
+def decide(
+    outcome: Outcome, *, attempts: int, age: timedelta, fail_after: timedelta = DEFAULT_FAIL_AFTER
+) -> Disposition:
+    """The disposition of a recipient that was tried `attempts` times before and arrived `age` ago."""
+    text = str(outcome.reply) if outcome.reply else outcome.stage.value
+    match outcome.stage:
+        case Stage.AFTER_DOT:
+            return Uncertain(text)
+        case Stage.NOT_SENT | Stage.CONTENT:
+            return Deferred(text, _NOW)
+        case Stage.NEEDS_8BITMIME:
+            return Held(text)
+        case Stage.OVER_SIZE:  # RFC 1870 6.1: the size can only be too big for ever
+            return Failed(text)
+        case Stage.MAIL | Stage.RCPT | Stage.DATA:
+            return _refused(outcome, text, attempts, is_final=age >= fail_after)
+        case Stage.DOT:
+            if outcome.reply is not None and outcome.reply.is_positive:
+                return Delivered(text)
+            return _refused(outcome, text, attempts, is_final=True)
+        case _:
+            assert_never(outcome.stage)
+
+
+def _refused(outcome: Outcome, text: str, attempts: int, *, is_final: bool) -> Disposition:
+    code = outcome.reply.code if outcome.reply else 0
+    if code == 421:  # the server leaves: the session is over, and this row is not worse than another
+        return Deferred(text, _NOW)
+    if code in CONSEQUENCES:
+        return Deferred(text, back_off(attempts))
+    too_many = code == 552 and outcome.stage is Stage.RCPT  # RFC 5321 4.5.3.1.10
+    if code >= 500 and is_final and not too_many:
+        return Failed(text)
+    return Deferred(text, back_off(attempts))

@@ -1,0 +1,65 @@
+"""Mail as values: what inbound accepts, and what a session leases."""
+
+import enum
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from shared.domain.names import CustomerId, DomainId, DomainName, MessageId, RecipientId
+
+
+class RecipientState(enum.Enum):
+    """States of a row of the queue; docs/states.md has a paragraph each on who moves it on."""
+
+    QUEUED = "queued"
+    LEASED = "leased"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    EXPIRED = "expired"
+    HELD = "held"
+
+
+#: From these no move leads away; the reaper takes the row once no DSN is due.
+TERMINAL = frozenset({RecipientState.DELIVERED, RecipientState.FAILED, RecipientState.EXPIRED})
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """One forward-path of an accepted message, and whose it is."""
+
+    id: RecipientId
+    customer_id: CustomerId
+    domain_id: DomainId
+    domain: DomainName
+    forward_path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """An envelope and the facts about its content. `content` is None when it lies in the spool already (an upload)."""
+
+    id: MessageId
+    reverse_path: str
+    recipients: tuple[Recipient, ...]
+    size: int
+    sha256: bytes
+    has_eight_bit: bool
+    helo: str
+    peer: str
+    content: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LeasedRecipient:
+    """One row that a session may send now."""
+
+    id: RecipientId
+    message_id: MessageId
+    domain_id: DomainId
+    domain: DomainName
+    forward_path: str
+    reverse_path: str
+    size: int
+    has_eight_bit: bool
+    attempts: int
+    received_at: datetime
+    next_at: datetime

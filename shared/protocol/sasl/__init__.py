@@ -1,0 +1,1 @@
+"""SASL mechanisms as pure functions of a transcript. RFC 4422."""

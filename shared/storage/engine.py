@@ -1,0 +1,71 @@
+"""Connections to PostgreSQL: an asyncpg pool for the spool, a SQLAlchemy engine for the nouns."""
+
+from typing import Final, TypeAlias
+
+import asyncpg
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+#: Seconds until a statement counts as hung. RELIABILITY P2: 451 within 5 s.
+STATEMENT_TIMEOUT: Final = 5.0
+CONNECT_TIMEOUT: Final = 3.0
+
+#: Settings without which a 250 is no promise. RELIABILITY 8.
+_PROMISES: Final = {
+    "fsync": frozenset({"on"}),
+    "full_page_writes": frozenset({"on"}),
+    "synchronous_commit": frozenset({"on", "remote_write", "remote_apply"}),
+}
+
+#: What a statement raises when the server or the way to it is gone: nobody knows whether it was done.
+CONNECTION_LOST: Final = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.OperatorInterventionError,
+)
+
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+
+
+class UnsafeDatabase(Exception):
+    """The server is set so that an acknowledged commit can be lost."""
+
+
+def sqlalchemy_url(database_url: str) -> str:
+    """The same address for SQLAlchemy's asyncpg dialect."""
+    return database_url.replace("postgresql://", "postgresql+asyncpg://", 1)
+
+
+def create_engine(database_url: str, *, size: int = 4) -> AsyncEngine:
+    """For customers, domains, credentials and what the API reads."""
+    return create_async_engine(
+        sqlalchemy_url(database_url),
+        pool_size=size,
+        max_overflow=0,
+        pool_pre_ping=True,
+        pool_timeout=STATEMENT_TIMEOUT,
+        connect_args={"timeout": CONNECT_TIMEOUT, "command_timeout": STATEMENT_TIMEOUT},
+    )
+
+
+async def create_pool(database_url: str, *, size: int = 8) -> Pool:
+    """For the spool. Raises UnsafeDatabase, OSError or asyncpg's errors when there is no server to trust."""
+    pool = await asyncpg.create_pool(
+        database_url,
+        min_size=1,
+        max_size=size,
+        timeout=CONNECT_TIMEOUT,
+        command_timeout=STATEMENT_TIMEOUT,
+        server_settings={"jit": "off", "timezone": "UTC"},
+    )
+    try:
+        for name, safe in _PROMISES.items():
+            value = await pool.fetchval("SELECT current_setting($1)", name)
+            if value not in safe:
+                raise UnsafeDatabase(f"PostgreSQL has {name} = {value}; a 250 needs {' or '.join(sorted(safe))}")
+    except BaseException:
+        await pool.close()
+        raise
+    return pool

@@ -1,0 +1,50 @@
+"""The record of who was connected, and what it got."""
+
+from dataclasses import dataclass
+
+from shared.domain.names import CredentialId, CustomerId, SessionId
+from shared.storage.engine import Pool
+
+
+@dataclass(frozen=True, slots=True)
+class TurnedSession:
+    """A session at its turn."""
+
+    id: SessionId
+    customer_id: CustomerId
+    credential_id: CredentialId
+    peer: str
+    is_tls: bool
+    mechanism: str
+    domains: tuple[str, ...]
+
+
+class Sessions:
+    """Writes sessions at their turn and at their end."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def turned(self, session: TurnedSession) -> None:
+        """The session has mail and turns."""
+        await self._pool.execute(
+            "INSERT INTO sessions (id, customer_id, credential_id, peer, is_tls, mechanism, domains) "
+            "VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            session.id,
+            session.customer_id,
+            session.credential_id,
+            session.peer,
+            session.is_tls,
+            session.mechanism,
+            list(session.domains),
+        )
+
+    async def ended(self, session_id: SessionId, messages: int, octets: int, why: str) -> None:
+        """The session is over."""
+        await self._pool.execute(
+            "UPDATE sessions SET ended_at = now(), sent_messages = $2, sent_bytes = $3, why_ended = $4 WHERE id = $1",
+            session_id,
+            messages,
+            octets,
+            why,
+        )

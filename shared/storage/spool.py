@@ -1,0 +1,202 @@
+"""The queue as a session sees it: lease, renew, settle, release. One statement a move.
+
+A lease is one row a session. The database's clock says how long it lasts; a row of the queue names its lease, so a lease
+that was lost fences whoever still holds it. A wake-up is only a hint; what is queued stands here.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, assert_never
+
+from shared.domain.disposition import Deferred, Delivered, Disposition, Failed, Held, Uncertain
+from shared.domain.message import LeasedRecipient
+from shared.domain.names import CustomerId, LeaseId, MessageId, RecipientId, SessionId
+from shared.failpoint import failpoint
+from shared.storage.engine import Pool
+
+#: Begins a session's lease.
+_OPEN: Final = """
+INSERT INTO leases (id, session_id, customer_id, leased_until)
+VALUES ($1, $2, $3, now() + make_interval(secs => $4))
+"""
+
+#: Leases the next due rows of a customer, oldest first, and skips what another session has. With $7 also rows in
+#: back-off that this session has not tried: an explicit ATRN overrides back-off. $4 keeps the index scan off the dead.
+_LEASE: Final = """
+WITH due AS (
+    SELECT r.id FROM recipients r
+    WHERE r.customer_id = $3 AND r.state = 'queued' AND r.next_at >= $4 AND r.domain = ANY($5::text[])
+        AND (r.next_at <= now() OR ($7 AND r.last_session_id IS DISTINCT FROM $2))
+        AND EXISTS (SELECT FROM leases WHERE id = $1 AND leased_until > now())
+    ORDER BY r.next_at, r.id LIMIT $6
+    FOR UPDATE SKIP LOCKED
+), leased AS (
+    UPDATE recipients r SET state = 'leased', lease_id = $1, last_session_id = $2 FROM due WHERE r.id = due.id
+    RETURNING r.id, r.message_id, r.domain_id, r.domain, r.forward_path, r.attempts, r.received_at, r.next_at
+)
+SELECT l.*, m.reverse_path, m.size, m.has_eight_bit FROM leased l JOIN messages m ON m.id = l.message_id
+ORDER BY l.next_at, l.id
+"""
+
+#: Renews a lease that still stands and says whether its customer and credential do.
+_RENEW: Final = """
+UPDATE leases l SET leased_until = now() + make_interval(secs => $2)
+FROM customers c, credentials k
+WHERE l.id = $1 AND l.leased_until > now() AND c.id = l.customer_id AND c.state = 'active'
+    AND k.id = $3 AND k.revoked_at IS NULL
+RETURNING (SELECT array_agg(d.name) FROM domains d WHERE d.customer_id = c.id)
+"""
+
+#: Ends rows with their dispositions. Delivered settles any row that is not terminal, even one whose lease was lost: it
+#: is a fact. All else is fenced by the lease. Counts usage and tells events for what it changed.
+_SETTLE: Final = """
+WITH input AS (
+    SELECT * FROM unnest($2::uuid[], $3::text[], $4::float8[], $5::text[], $6::boolean[], $7::boolean[])
+        AS i(id, state, delay, reply, uncertain, tried)
+), changed AS (
+    UPDATE recipients r SET
+        state = i.state, lease_id = NULL, last_reply = i.reply,
+        attempts = r.attempts + i.tried::int, is_uncertain = r.is_uncertain OR i.uncertain,
+        next_at = CASE WHEN i.delay > 0 THEN now() + make_interval(secs => i.delay) ELSE r.next_at END,
+        settled_at = CASE WHEN i.state IN ('delivered', 'failed') THEN now() END,
+        is_dsn_due = i.state = 'failed'
+    FROM input i
+    WHERE r.id = i.id
+        AND (r.lease_id = $1 OR (i.state = 'delivered' AND r.state NOT IN ('delivered', 'failed', 'expired')))
+    RETURNING r.id, r.message_id, r.customer_id, r.domain_id, r.size, r.state, r.last_reply, i.tried
+), counted AS (
+    INSERT INTO usage (customer_id, domain_id, meter, amount)
+    SELECT customer_id, domain_id, meter, sum(amount)
+    FROM changed, LATERAL (VALUES ('messages_delivered', 1::bigint), ('bytes_delivered', size)) AS d(meter, amount)
+    WHERE state = 'delivered'
+    GROUP BY customer_id, domain_id, meter
+), told AS (
+    INSERT INTO events (type, customer_id, message_id, recipient_id, session_id, detail)
+    SELECT CASE state WHEN 'queued' THEN 'message.deferred' ELSE 'message.' || state END,
+        customer_id, message_id, id, $8, last_reply
+    FROM changed WHERE tried
+)
+SELECT id FROM changed
+"""
+
+#: Gives back what a lease holds, in its place in the queue, and ends the lease.
+_CLOSE: Final = """
+WITH ended AS (DELETE FROM leases WHERE id = $1)
+UPDATE recipients SET state = 'queued', lease_id = NULL WHERE lease_id = $1
+"""
+
+#: Until when another session's lease holds mail of these domains; NULL when none does.
+_HELD_BY_OTHERS: Final = """
+SELECT max(l.leased_until) - now() FROM leases l
+WHERE l.customer_id = $1 AND l.id <> $2
+    AND EXISTS (SELECT FROM recipients r WHERE r.lease_id = l.id AND r.domain = ANY($3::text[]))
+"""
+
+
+@dataclass(slots=True)
+class Lease:
+    """One session's right to send. `seen` is how far in the queue this session is."""
+
+    id: LeaseId
+    session_id: SessionId
+    customer_id: CustomerId
+    seen: datetime | None = None
+
+
+class LeaseLost(Exception):
+    """The lease has run out, or its customer or credential was taken away: start nothing more."""
+
+
+class ContentMissing(Exception):
+    """A row of the queue has no content: a fault of ours; the message stays."""
+
+
+class Spool:
+    """Everything that a session does with the queue."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def open_lease(self, lease: Lease, time: timedelta) -> None:
+        """Begins a lease that holds nothing yet."""
+        await self._pool.execute(_OPEN, lease.id, lease.session_id, lease.customer_id, time.total_seconds())
+
+    async def lease(
+        self, lease: Lease, domains: Sequence[str], limit: int, *, with_back_off: bool
+    ) -> list[LeasedRecipient]:
+        """The next rows in order, at most `limit`; [] when none is due."""
+        lowest = lease.seen or _LONG_AGO
+        args = (lease.id, lease.session_id, lease.customer_id)
+        rows = await self._pool.fetch(_LEASE, *args, lowest, list(domains), limit, with_back_off)
+        if not rows and lease.seen is not None:  # what was committed late, or given back, stands further up
+            rows = await self._pool.fetch(_LEASE, *args, _LONG_AGO, list(domains), limit, with_back_off)
+        failpoint("odmr.leased")
+        leased = [LeasedRecipient(**dict(row)) for row in rows]
+        if leased:
+            lease.seen = leased[-1].next_at
+        return leased
+
+    async def renew(self, lease: Lease, time: timedelta, credential_id: object) -> frozenset[str]:
+        """Makes the lease last `time` from now; gives the domains that the customer still has. Raises LeaseLost."""
+        domains = await self._pool.fetchval(_RENEW, lease.id, time.total_seconds(), credential_id)
+        if domains is None:
+            raise LeaseLost
+        return frozenset(domains)
+
+    async def settle(
+        self, lease: Lease, dispositions: Sequence[tuple[RecipientId, Disposition]]
+    ) -> frozenset[RecipientId]:
+        """Commits what became of these rows; gives those that it changed (the rest was settled or fenced)."""
+        columns = list(zip(*(_row(one, disposition) for one, disposition in dispositions), strict=True))
+        rows = await self._pool.fetch(_SETTLE, lease.id, *(list(column) for column in columns), lease.session_id)
+        return frozenset(RecipientId(row["id"]) for row in rows)
+
+    async def close_lease(self, lease: Lease) -> None:
+        """Ends the lease; what it still holds is queued as before."""
+        await self._pool.execute(_CLOSE, lease.id)
+
+    async def held_by_others(self, lease: Lease, domains: Sequence[str]) -> timedelta | None:
+        """How long another session's lease may still hold mail of these domains, or None."""
+        held: timedelta | None = await self._pool.fetchval(_HELD_BY_OTHERS, lease.customer_id, lease.id, list(domains))
+        return held
+
+    async def content(self, message_id: MessageId, size: int) -> AsyncIterator[bytes]:
+        """The chunks of a message of `size` octets, in order, one in memory at a time. Raises ContentMissing."""
+        seq = 0
+        while size > 0:
+            chunk: bytes | None = await self._pool.fetchval(
+                "SELECT bytes FROM content WHERE message_id = $1 AND seq = $2", message_id, seq
+            )
+            if chunk is None:
+                raise ContentMissing(f"message {message_id} lacks chunk {seq}")
+            yield chunk
+            seq += 1
+            size -= len(chunk)
+
+    async def small_contents(self, message_ids: Sequence[MessageId]) -> dict[MessageId, bytes]:
+        """First chunks of many messages in one statement: the whole content of those within one chunk."""
+        rows = await self._pool.fetch(
+            "SELECT message_id, bytes FROM content WHERE message_id = ANY($1::uuid[]) AND seq = 0", list(message_ids)
+        )
+        return {MessageId(row["message_id"]): row["bytes"] for row in rows}
+
+
+_LONG_AGO: Final = datetime.fromisoformat("2000-01-01T00:00:00+00:00")
+
+
+def _row(one: RecipientId, disposition: Disposition) -> tuple[RecipientId, str, float, str, bool, bool]:
+    """Id, state, delay in seconds, reply, uncertain, tried."""
+    match disposition:
+        case Delivered(reply):
+            return one, "delivered", 0.0, reply, False, True
+        case Deferred(reply, delay):
+            return one, "queued", delay.total_seconds(), reply, False, bool(delay)
+        case Failed(reply):
+            return one, "failed", 0.0, reply, False, True
+        case Uncertain(reason):
+            return one, "queued", 0.0, reason, True, True
+        case Held(reason):
+            return one, "held", 0.0, reason, False, True
+        case _:
+            assert_never(disposition)

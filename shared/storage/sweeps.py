@@ -1,0 +1,127 @@
+"""What time does to the spool: the rescuer, expiry, the reaper, orphans, the roll-up. Run by services/outbound.
+
+Each is a named component and one statement, under an advisory lock of its own, so that replicas never do it twice at once.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from shared.storage.engine import Pool
+
+#: Rows that one round of a sweep takes; the rest waits for the next.
+BATCH: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """A name for the log, a lock, and the statement; it takes no arguments but the batch size where it names $1."""
+
+    name: str
+    lock: int
+    statement: str
+
+
+#: Gives back the rows of leases whose time is up. What was sent without our knowing may be sent again.
+RESCUER: Final = Sweep(
+    "rescuer",
+    366_0001,
+    """
+    WITH dead AS (
+        DELETE FROM leases WHERE id IN (SELECT id FROM leases WHERE leased_until <= now() LIMIT $1) RETURNING id
+    )
+    UPDATE recipients r SET state = 'queued', lease_id = NULL, lost_leases = r.lost_leases + 1
+    FROM dead WHERE r.lease_id = dead.id RETURNING r.id
+    """,
+)
+
+#: Ends what nobody fetched within the retention time; a DSN is due, so the content stays.
+EXPIRY: Final = Sweep(
+    "expiry",
+    366_0002,
+    """
+    WITH old AS (
+        SELECT r.id FROM recipients r JOIN customers c ON c.id = r.customer_id LEFT JOIN plans p ON p.id = c.plan_id
+        WHERE r.state = 'queued' AND r.received_at < now() - interval '4 days'
+            AND r.received_at < now() - make_interval(days => coalesce(p.retention_days, 14))
+        LIMIT $1 FOR UPDATE OF r SKIP LOCKED
+    ), expired AS (
+        UPDATE recipients r SET state = 'expired', settled_at = now(), is_dsn_due = true FROM old WHERE r.id = old.id
+        RETURNING r.id, r.message_id, r.customer_id, r.domain_id
+    ), counted AS (
+        INSERT INTO usage (customer_id, domain_id, meter, amount)
+        SELECT customer_id, domain_id, 'messages_expired', count(*) FROM expired GROUP BY customer_id, domain_id
+    ), told AS (
+        INSERT INTO events (type, customer_id, message_id, recipient_id)
+        SELECT 'message.expired', customer_id, message_id, id FROM expired
+    )
+    SELECT id FROM expired
+    """,
+)
+
+#: Removes settled rows of which no DSN is due, and with the last row of a message its content.
+REAPER: Final = Sweep(
+    "reaper",
+    366_0003,
+    """
+    WITH gone AS (
+        DELETE FROM recipients WHERE id IN (
+            SELECT id FROM recipients WHERE settled_at IS NOT NULL AND NOT is_dsn_due ORDER BY settled_at LIMIT $1)
+        RETURNING id, message_id
+    ), empty AS (
+        SELECT DISTINCT message_id FROM gone g WHERE NOT EXISTS (
+            SELECT FROM recipients r WHERE r.message_id = g.message_id AND r.id NOT IN (SELECT id FROM gone))
+    ), no_content AS (
+        DELETE FROM content c USING empty e WHERE c.message_id = e.message_id
+    ), no_message AS (
+        DELETE FROM messages m USING empty e WHERE m.id = e.message_id
+    )
+    SELECT id FROM gone
+    """,
+)
+
+#: Removes content that was uploaded and never accepted.
+ORPHANS: Final = Sweep(
+    "orphans",
+    366_0004,
+    """
+    WITH late AS (
+        DELETE FROM uploads WHERE message_id IN (SELECT message_id FROM uploads WHERE expires_at <= now() LIMIT $1)
+        RETURNING message_id
+    ), no_content AS (
+        DELETE FROM content c USING late l WHERE c.message_id = l.message_id
+    )
+    SELECT message_id FROM late
+    """,
+)
+
+#: Folds usage rows into hour buckets.
+ROLL_UP: Final = Sweep(
+    "roll-up",
+    366_0005,
+    """
+    WITH folded AS (
+        DELETE FROM usage WHERE id IN (SELECT id FROM usage ORDER BY id LIMIT $1)
+        RETURNING customer_id, domain_id, meter, date_trunc('hour', at, 'UTC') AS hour, amount
+    )
+    INSERT INTO usage_buckets (customer_id, domain_id, meter, hour, amount)
+    SELECT customer_id, domain_id, meter, hour, sum(amount) FROM folded GROUP BY customer_id, domain_id, meter, hour
+    ON CONFLICT (customer_id, domain_id, meter, hour) DO UPDATE SET amount = usage_buckets.amount + EXCLUDED.amount
+    RETURNING hour
+    """,
+)
+
+ALL: Final = (RESCUER, EXPIRY, REAPER, ORPHANS, ROLL_UP)
+
+
+class Sweeper:
+    """Runs sweeps."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def run(self, sweep: Sweep) -> int:
+        """One round; gives how many rows it moved, 0 also when another replica has the lock."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", sweep.lock):
+                return 0
+            return len(await connection.fetch(sweep.statement, BATCH))

@@ -1,0 +1,83 @@
+"""The tables that the nouns of the API read and write, for SQLAlchemy Core. The migrations make them; a test compares."""
+
+from sqlalchemy import ARRAY, BigInteger, Boolean, Column, DateTime, Integer, LargeBinary, MetaData, Table, Text, Uuid
+
+metadata = MetaData()
+
+_WHEN = DateTime(timezone=True)
+
+customers = Table(
+    "customers",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("owner_id", Uuid),
+    Column("plan_id", Uuid),
+    Column("external_id", Text),
+    Column("name", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("created_at", _WHEN, nullable=False),
+)
+
+domains = Table(
+    "domains",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("customer_id", Uuid, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("fail_after_seconds", Integer, nullable=False),
+    Column("eight_bit", Text, nullable=False),
+    Column("verified_at", _WHEN),
+    Column("created_at", _WHEN, nullable=False),
+)
+
+credentials = Table(
+    "credentials",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("customer_id", Uuid, nullable=False),
+    Column("authcid", Text, nullable=False),
+    Column("sealed_secret", LargeBinary, nullable=False),
+    Column("mechanisms", ARRAY(Text), nullable=False),
+    Column("created_at", _WHEN, nullable=False),
+    Column("revoked_at", _WHEN),
+    Column("last_used_at", _WHEN),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("customer_id", Uuid),
+    Column("role", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("prefix", Text, nullable=False),
+    Column("secret_sha256", LargeBinary, nullable=False),
+    Column("scopes", ARRAY(Text), nullable=False),
+    Column("created_at", _WHEN, nullable=False),
+    Column("revoked_at", _WHEN),
+)
+
+recipients = Table(
+    "recipients",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("message_id", Uuid, nullable=False),
+    Column("customer_id", Uuid, nullable=False),
+    Column("domain_id", Uuid, nullable=False),
+    Column("lease_id", Uuid),
+    Column("last_session_id", Uuid),
+    Column("received_at", _WHEN, nullable=False),
+    Column("next_at", _WHEN, nullable=False),
+    Column("settled_at", _WHEN),
+    Column("held_until", _WHEN),
+    Column("size", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("lost_leases", Integer, nullable=False),
+    Column("is_uncertain", Boolean, nullable=False),
+    Column("is_dsn_due", Boolean, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("domain", Text, nullable=False),
+    Column("forward_path", Text, nullable=False),
+    Column("dsn_parameters", Text, nullable=False),
+    Column("last_reply", Text, nullable=False),
+)

@@ -1,0 +1,77 @@
+"""Real servers for the tests that want them: one PostgreSQL and one NATS a worker, a fresh database a test."""
+
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from localserve import nats, postgres
+from localserve.children import Child
+from localserve.layout import SERVICES, Layout, free_port, temporary_root
+from shared.storage import schema
+from shared.storage.engine import CONNECTION_LOST, Pool, create_pool
+from tests.waiting import until
+
+
+@pytest.fixture(scope="session")
+def root() -> Iterator[Path]:
+    """A data folder for this worker."""
+    with temporary_root("odmr-test-") as path:
+        yield path
+
+
+@pytest.fixture(scope="session")
+async def postgres_url(root: Path) -> AsyncIterator[str]:
+    """A PostgreSQL server; the URL ends before the database's name. `template_odmr` has the schema."""
+    layout = Layout(root)
+    layout.prepare()
+    binaries, data, who = postgres.prepare(layout, "secret")
+    port = free_port()
+    child = Child(postgres.program(binaries, data, who, port), layout, print)
+    await child.start()
+    url = f"postgresql://odmr:secret@127.0.0.1:{port}/"
+
+    async def is_there() -> bool:
+        try:
+            await schema.create_database(f"{url}postgres", "template_odmr")
+        except CONNECTION_LOST:
+            return False
+        return True
+
+    await until(is_there, 30)
+    await schema.upgrade(f"{url}template_odmr")
+    yield url
+    await child.stop()
+
+
+@pytest.fixture
+async def database_url(postgres_url: str) -> AsyncIterator[str]:
+    """A database of this test's own."""
+    name = f"test_{secrets.token_hex(6)}"
+    pool = await create_pool(f"{postgres_url}postgres", size=1)
+    await pool.execute(f"CREATE DATABASE {name} TEMPLATE template_odmr")
+    yield f"{postgres_url}{name}"
+    await pool.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await pool.close()
+
+
+@pytest.fixture
+async def pool(database_url: str) -> AsyncIterator[Pool]:
+    """Connections to it."""
+    made = await create_pool(database_url)
+    yield made
+    await made.close()
+
+
+@pytest.fixture(scope="session")
+async def nats_urls(root: Path) -> AsyncIterator[dict[str, str]]:
+    """A NATS server; service -> its URL, with its own user."""
+    layout = Layout(root)
+    layout.prepare()
+    port = free_port()
+    passwords = {service: secrets.token_hex(8) for service in SERVICES}
+    child = Child(nats.program(layout, port, passwords), layout, print)
+    await child.start()
+    yield {service: nats.url(service, password, port) for service, password in passwords.items()}
+    await child.stop()
