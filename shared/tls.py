@@ -38,11 +38,11 @@ class Stream:
 
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
-        if sock.family in (socket.AF_INET, socket.AF_INET6):
+        self._is_tcp = sock.family in (socket.AF_INET, socket.AF_INET6)
+        if self._is_tcp:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            if hasattr(socket, "TCP_USER_TIMEOUT"):
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT)
         self._socket = sock
         self._loop = asyncio.get_running_loop()
         self._tls: ssl.SSLObject | None = None
@@ -131,10 +131,15 @@ class Stream:
             self._socket.shutdown(socket.SHUT_WR)
 
     async def _receive(self) -> bytes:
+        """A peer that writes line by line without TCP_NODELAY (fetchmail) waits 40 ms for each acknowledgement that the
+        kernel delays; so it is sent at once, which the kernel forgets and has to be told each time (tcp(7))."""
         try:
-            return await self._loop.sock_recv(self._socket, READ_SIZE)
+            data = await self._loop.sock_recv(self._socket, READ_SIZE)
+            if self._is_tcp:
+                self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         except OSError:
             return b""
+        return data
 
     async def _flush(self) -> None:
         async with self._sending:
