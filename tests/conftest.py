@@ -13,6 +13,11 @@ from shared.storage import schema
 from shared.storage.engine import CONNECTION_LOST, Pool, create_pool
 from tests.waiting import until
 
+TABLES = (
+    "sessions", "api_keys", "credentials", "domains", "customers", "plans", "messages", "content", "uploads", "recipients",
+    "leases", "usage", "usage_buckets", "events",
+)  # fmt: skip
+
 
 @pytest.fixture(scope="session")
 def root() -> Iterator[Path]:
@@ -45,15 +50,33 @@ async def postgres_url(root: Path) -> AsyncIterator[str]:
     await child.stop()
 
 
-@pytest.fixture
-async def database_url(postgres_url: str) -> AsyncIterator[str]:
-    """A database of this test's own."""
-    name = f"test_{secrets.token_hex(6)}"
-    pool = await create_pool(f"{postgres_url}postgres", size=1)
-    await pool.execute(f"CREATE DATABASE {name} TEMPLATE template_odmr")
-    yield f"{postgres_url}{name}"
-    await pool.execute(f"DROP DATABASE {name} WITH (FORCE)")
+@pytest.fixture(scope="session")
+async def shared_database(postgres_url: str) -> AsyncIterator[tuple[str, Pool]]:
+    """One database for the tests that leave its schema and settings alone, and the statement that empties it."""
+    admin = await create_pool(f"{postgres_url}postgres", size=1)
+    await admin.execute("CREATE DATABASE test_shared TEMPLATE template_odmr")
+    await admin.close()
+    pool = await create_pool(f"{postgres_url}test_shared", size=1)
+    yield f"{postgres_url}test_shared", pool
     await pool.close()
+
+
+@pytest.fixture
+async def database_url(
+    request: pytest.FixtureRequest, postgres_url: str, shared_database: tuple[str, Pool]
+) -> AsyncIterator[str]:
+    """An empty database with the schema; one of the test's own where it is marked `fresh_database`."""
+    if request.node.get_closest_marker("fresh_database") is None:
+        url, pool = shared_database
+        await pool.execute("; ".join(f"DELETE FROM {table}" for table in TABLES))
+        yield url
+        return
+    name = f"test_{secrets.token_hex(6)}"
+    admin = await create_pool(f"{postgres_url}postgres", size=1)
+    await admin.execute(f"CREATE DATABASE {name} TEMPLATE template_odmr")
+    yield f"{postgres_url}{name}"
+    await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await admin.close()
 
 
 @pytest.fixture

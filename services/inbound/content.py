@@ -1,10 +1,15 @@
 """Content as it arrives: counted, hashed, and written to the spool in chunks once it is large. Never all in memory."""
 
 import hashlib
+import re
+from typing import Final
 
 from services.inbound.policy import MAX_HEADER
 from shared.domain.names import MessageId
 from shared.storage.uploads import CHUNK, Uploads
+
+#: Whole lines that are a header field or go one on. RFC 5322 2.2.
+_HEADER_LINES: Final = re.compile(rb"(?:(?:[!-9;-~]+[ \t]*:|[ \t])[^\r]*\r\n)*")
 
 
 class IncomingContent:
@@ -19,6 +24,7 @@ class IncomingContent:
         self._seq = 0
         self._received = 0
         self._header_ended = False
+        self._header_read = 0
         #: Header section of what the sender sent, up to the empty line; bounded.
         self.header = bytearray()
         #: Octets of the message, our own lines included.
@@ -87,11 +93,12 @@ class IncomingContent:
         del self._pending[:size]
 
     def _look_for_header_end(self, piece: bytes) -> None:
-        start = max(0, len(self.header) - 3)
-        self.header += piece[: MAX_HEADER + 4]
-        end = 0 if self.header.startswith(b"\r\n") else self.header.find(b"\r\n\r\n", start)
-        if end >= 0:
-            del self.header[end + 2 :]
+        """The header section ends at an empty line, or, as MTAs read it, at the first line that is no header field."""
+        self.header += piece[: MAX_HEADER + 1]
+        lines = _HEADER_LINES.match(self.header, self._header_read)
+        self._header_read = lines.end() if lines else self._header_read
+        if self.header.find(b"\r\n", self._header_read) >= 0:
+            del self.header[self._header_read :]
             self._header_ended = True
         if len(self.header) > MAX_HEADER:
             self.has_long_header = True

@@ -8,12 +8,19 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from services.inbound.policy import MAX_BY_ADDRESS, MAX_CONNECTIONS, Check
-from shared.bus.connection import Bus
 from shared.clock import Clock
 from shared.protocol.reply import S421_TOO_MANY_CONNECTIONS, Reply
 from shared.storage.accept import Acceptor
 from shared.storage.hosted import HostedDomains
 from shared.storage.uploads import Uploads
+
+
+class Wakes(Protocol):
+    """The bus as inbound needs it."""
+
+    async def publish(self, subject: str, data: bytes = b"") -> None:
+        """Says it; never raises for want of a server."""
+        ...
 
 
 class Connection(Protocol):
@@ -81,7 +88,7 @@ class Parts:
     acceptor: Acceptor
     uploads: Uploads
     hosted: HostedDomains
-    bus: Bus
+    bus: Wakes
     clock: Clock
     connections: Connections
     checks: tuple[Check, ...] = ()

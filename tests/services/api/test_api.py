@@ -1,0 +1,209 @@
+"""The HTTP API on a real PostgreSQL and a real auth over a real NATS."""
+
+import asyncio
+import base64
+import hashlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import httpx2
+import pytest
+
+from services.api.app import create_app
+from services.api.errors import CODES
+from services.api.parts import Parts
+from services.auth.app import run as run_auth
+from services.auth.settings import AuthSettings
+from shared.bus.connection import Bus
+from shared.clock import Clock
+from shared.domain.access import OPERATOR, Principal, Role
+from shared.domain.names import CustomerId, from_public_id
+from shared.storage.accept import Acceptor
+from shared.storage.credentials import ApiKeys
+from shared.storage.customers import Customers
+from shared.storage.engine import Pool, create_engine
+from tests.storage.seeding import seed
+
+
+@dataclass
+class Api:
+    """A client for each kind of key."""
+
+    operator: httpx2.AsyncClient
+    stranger: httpx2.AsyncClient
+    keys: ApiKeys
+    app: object
+
+    async def client(self, principal: Principal) -> httpx2.AsyncClient:
+        """A client whose key speaks for this principal."""
+        key = Clock().new_secret()
+        await self.keys.add(Clock().new_id(), "test", "odmr_test", hashlib.sha256(key.encode()).digest(), principal)
+        return _client(self.app, key)
+
+
+def _client(app: object, key: str) -> httpx2.AsyncClient:
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    return httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://api", headers=headers)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+async def api(database_url: str, nats_urls: dict[str, str]) -> AsyncIterator[Api]:
+    engine, stop = create_engine(database_url), asyncio.Event()
+    bus = Bus(nats_urls["api"], "api")
+    bus.start()
+    await bus.connected()
+    settings = AuthSettings(
+        database_url=database_url, nats_url=nats_urls["auth"], seal_key=base64.b64encode(b"k" * 32).decode()
+    )
+    auth = asyncio.create_task(run_auth(settings, stop))
+    keys = ApiKeys(engine)
+    app = create_app(Parts(Customers(engine), keys, bus, Clock()))
+    made = Api(_client(app, ""), _client(app, ""), keys, app)
+    made.operator = await made.client(OPERATOR)
+    yield made
+    stop.set()
+    await auth
+    await bus.close()
+    await engine.dispose()
+
+
+async def _customer(api: Api, name: str) -> str:
+    answer = await api.operator.post("/v1/customers", json={"name": name, "external_id": f"x-{name}"})
+    assert answer.status_code == 201
+    return str(answer.json()["id"])
+
+
+async def test_a_customer_a_domain_a_credential_and_a_queue(api: Api, database_url: str, pool: Pool) -> None:
+    customer_id = await _customer(api, "Zoë & co")
+    assert (await api.operator.get("/v1/customers/ext:x-Zoë & co")).json()["id"] == customer_id
+    domain = (await api.operator.post("/v1/domains", json={"customer_id": customer_id, "name": "Zoë.Example."})).json()
+    assert domain["name"] == "xn--zo-ija.example"
+    for authcid in (None, "zoe"):
+        credential = await api.operator.post(
+            "/v1/credentials", json={"customer_id": "ext:x-Zoë & co", "authcid": authcid}
+        )
+        assert credential.status_code == 201
+        body = credential.json()
+        assert body["customer_id"] == customer_id and len(body["secret"]) >= 43 and body["mechanisms"] == ["CRAM-MD5"]
+        assert body["authcid"] == (authcid or body["authcid"]) and body["authcid"]
+        sealed = await pool.fetchval("SELECT sealed_secret FROM credentials WHERE authcid = $1", body["authcid"])
+        assert body["secret"].encode() not in sealed
+    queue = (await api.operator.get(f"/v1/domains/{domain['id']}/queue")).json()
+    assert queue == {"domain": domain["name"], "messages": {}, "bytes": {}, "oldest_received_at": None}
+
+
+async def test_the_queue_counts_by_state(api: Api, database_url: str, pool: Pool) -> None:
+    customer = await seed(database_url)
+    acceptor = Acceptor(pool)
+    acceptor.start()
+    for _ in range(3):
+        await acceptor.accept(customer.message(b"12345\r\n", recipients=2))
+    await acceptor.close()
+    await pool.execute("UPDATE recipients SET state = 'held' WHERE id = (SELECT min(id::text)::uuid FROM recipients)")
+    queue = (await api.operator.get("/v1/domains/demo.example/queue")).json()
+    assert queue["messages"] == {"queued": 5, "held": 1} and queue["bytes"] == {"queued": 35, "held": 7}
+    assert queue["oldest_received_at"] is not None
+
+
+async def test_lists_go_on_by_cursor(api: Api) -> None:
+    made = [await _customer(api, str(i)) for i in range(5)]
+    seen: list[str] = []
+    cursor = None
+    while True:
+        page = (
+            await api.operator.get("/v1/customers", params={"limit": 2, **({"cursor": cursor} if cursor else {})})
+        ).json()
+        seen += [one["id"] for one in page["data"]]
+        cursor = page["next_cursor"]
+        assert page["has_more"] == (cursor is not None)
+        if cursor is None:
+            break
+    assert seen == made[::-1]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "code"),
+    [
+        ("GET", "/v1/customers/cus_00000000000000000000000000", None, 404, "not_found"),
+        ("GET", "/v1/customers/nonsense", None, 404, "not_found"),
+        ("GET", "/v1/customers/ext:nobody", None, 404, "not_found"),
+        ("GET", "/v1/domains/nowhere.example", None, 404, "not_found"),
+        ("GET", "/v1/domains/..%2f/queue", None, 404, "not_found"),
+        ("GET", "/v1/nothing", None, 404, "not_found"),
+        ("DELETE", "/v1/customers", None, 405, "method_not_allowed"),
+        ("GET", "/v1/customers?limit=0", None, 422, "validation_failed"),
+        ("GET", "/v1/customers?cursor=x", None, 422, "validation_failed"),
+        ("POST", "/v1/customers", {}, 422, "validation_failed"),
+        ("POST", "/v1/customers", {"name": "x", "surprise": 1}, 422, "validation_failed"),
+        ("POST", "/v1/customers", {"name": "a\0b"}, 422, "validation_failed"),
+        ("POST", "/v1/domains", {"customer_id": "ext:x-taken", "name": "not a domain"}, 422, "validation_failed"),
+        ("POST", "/v1/domains", {"customer_id": "ext:nobody", "name": "a.example"}, 404, "not_found"),
+        ("POST", "/v1/domains", {"customer_id": "ext:x-taken", "name": "taken.example"}, 409, "conflict"),
+        ("POST", "/v1/customers", {"name": "x", "external_id": "x-taken"}, 409, "conflict"),
+        ("POST", "/v1/credentials", {"customer_id": "ext:x-taken", "authcid": "taken"}, 409, "conflict"),
+        ("POST", "/v1/credentials", {"customer_id": "ext:x-taken", "authcid": "no spaces"}, 422, "validation_failed"),
+    ],
+)
+async def test_every_error_is_a_problem(
+    api: Api, method: str, path: str, body: dict[str, str] | None, status: int, code: str
+) -> None:
+    await _customer(api, "taken")
+    await api.operator.post("/v1/domains", json={"customer_id": "ext:x-taken", "name": "taken.example"})
+    await api.operator.post("/v1/credentials", json={"customer_id": "ext:x-taken", "authcid": "taken"})
+    answer = await api.operator.request(method, path, json=body)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["request_id"] == answer.headers["x-request-id"]
+    assert code in CODES and CODES[code][0] == status
+
+
+async def test_who_has_no_key_gets_401(api: Api) -> None:
+    for path in ("/v1/whoami", "/v1/customers", "/v1/domains/demo.example/queue"):
+        answer = await api.stranger.get(path)
+        assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
+    assert (await api.stranger.get("/v1/whoami", headers={"Authorization": "Bearer wrong"})).status_code == 401
+    assert (await api.stranger.get("/openapi.json")).status_code == 200
+
+
+async def test_each_key_sees_its_own(api: Api) -> None:
+    reseller_id = CustomerId(from_public_id("cus", await _customer(api, "reseller")))
+    other = await _customer(api, "other")
+    await api.operator.post("/v1/domains", json={"customer_id": other, "name": "other.example"})
+    everything = frozenset({"*"})
+    reseller = await api.client(Principal(Role.RESELLER, reseller_id, everything))
+    mine = (await reseller.post("/v1/customers", json={"name": "mine"})).json()["id"]
+    assert {one["name"] for one in (await reseller.get("/v1/customers")).json()["data"]} == {"mine", "reseller"}
+    customer = await api.client(Principal(Role.CUSTOMER, CustomerId(from_public_id("cus", mine)), everything))
+    assert [one["name"] for one in (await customer.get("/v1/customers")).json()["data"]] == ["mine"]
+    for client in (reseller, customer):
+        for method, path, body in (
+            ("GET", f"/v1/customers/{other}", None),
+            ("GET", "/v1/customers/ext:x-other", None),
+            ("GET", "/v1/domains/other.example", None),
+            ("GET", "/v1/domains/other.example/queue", None),
+            ("POST", "/v1/domains", {"customer_id": other, "name": "grab.example"}),
+            ("POST", "/v1/credentials", {"customer_id": other}),
+        ):
+            assert (await client.request(method, path, json=body)).status_code == 404, (method, path)
+    assert (await customer.post("/v1/customers", json={"name": "x"})).json()["code"] == "scope_missing"
+
+
+async def test_a_key_needs_the_scope(api: Api) -> None:
+    reader = await api.client(Principal(Role.OPERATOR, None, frozenset({"customers:read"})))
+    assert (await reader.get("/v1/customers")).status_code == 200
+    for method, path, body in (
+        ("POST", "/v1/customers", {"name": "x"}),
+        ("GET", "/v1/domains", None),
+        ("POST", "/v1/credentials", {"customer_id": "x"}),
+    ):
+        answer = await reader.request(method, path, json=body)
+        assert (answer.status_code, answer.json()["code"]) == (403, "scope_missing")
+    assert (await reader.get("/v1/whoami")).json()["scopes"] == ["customers:read"]
+
+
+@pytest.mark.fresh_database
+async def test_a_fault_of_ours_is_503_and_says_nothing(api: Api, pool: Pool) -> None:
+    await pool.execute("ALTER TABLE customers RENAME TO gone")
+    answer = await api.operator.get("/v1/customers")
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+    assert "customers" not in answer.text and answer.headers["retry-after"] == "5"
