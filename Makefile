@@ -36,7 +36,7 @@ format: $(STAMP) ## mend what ruff can mend
 	@$(PY) -m ruff format .
 
 show-1: $(STAMP) ## run the list that issue "The main job" must show; writes docs/shown.md
-	@$(PY) -m tests.show.one
+	@$(PY) -m tests.show.one $(LINE)
 
 lock: ## write requirements/*.txt anew (needs uv)
 	@for extra in inbound auth odmr outbound api cli local dev; do \

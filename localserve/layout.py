@@ -33,26 +33,26 @@ class Ports:
     def resolved(self) -> "Ports":
         """The same with free ports for 0. Raises CannotStart for one that is taken."""
         return Ports(
-            _port(self.smtp, "SMTP"),
-            _port(self.odmr, "ODMR"),
-            _port(self.odmr_tls, "ODMR with TLS"),
-            _port(self.api, "HTTP"),
+            _port(self.smtp, "SMTP", "--smtp"),
+            _port(self.odmr, "ODMR", "--odmr"),
+            _port(self.odmr_tls, "ODMR with TLS", "--odmr-tls"),
+            _port(self.api, "HTTP", "--api"),
         )
 
 
 def free_port() -> int:
     """A port that nobody listens on now."""
-    return _port(0, "")
+    return _port(0)
 
 
-def _port(port: int, what: str) -> int:
+def _port(port: int, what: str = "", option: str = "") -> int:
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             sock.bind(("127.0.0.1", port))
         except OSError:
             raise CannotStart(
-                f"Port {port} ({what}) is taken: stop what listens on 127.0.0.1:{port}, or run `make stop` if it is ours"
+                f"Port {port} ({what}) is taken: stop what listens on 127.0.0.1:{port}, or choose another with {option}"
             ) from None
         return int(sock.getsockname()[1])
 
@@ -76,7 +76,7 @@ class Layout:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             file.close()
-            raise CannotStart(f"{self.root} is in use: another `make run` is running there; stop it first") from None
+            raise CannotStart(f"{self.root} is in use: another provider runs there; stop it first") from None
         return file
 
     def log(self, name: str) -> Path:

@@ -53,6 +53,7 @@ class Provider:
         """Returns when every port answers. Raises CannotStart, and then nothing is left running."""
         self.layout.prepare()
         self._lock = self.layout.lock()
+        self.layout.demo_env.unlink(missing_ok=True)  # it is written when the ports answer
         self._fatal = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.timeout(START_TIME):
@@ -87,6 +88,7 @@ class Provider:
                 await child.stop()
         self._children.clear()
         if self._lock is not None:
+            self.layout.demo_env.unlink(missing_ok=True)
             self._lock.close()
             self._lock = None
 

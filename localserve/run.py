@@ -45,7 +45,6 @@ async def serve(root: Path, ports: Ports) -> int:
 
 
 async def _start(provider: Provider) -> None:
-    provider.layout.demo_env.unlink(missing_ok=True)
     await provider.start()
     await provision(provider)
     _write_fetchmailrc(provider)

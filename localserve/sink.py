@@ -57,6 +57,15 @@ class Sink:
         if self._server is not None:
             self._server.close()
 
+    async def __aenter__(self) -> "Sink":
+        """Started."""
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        """Stopped."""
+        await self.stop()
+
     async def wait_for(self, count: int, seconds: float) -> None:
         """Returns when at least so many messages are here. Raises TimeoutError."""
         async with asyncio.timeout(seconds):

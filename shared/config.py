@@ -6,9 +6,9 @@ Every setting is `ODMR_...`; a secret may come from a file: `ODMR_X_FILE=/run/se
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 S = TypeVar("S", bound="Settings")
@@ -17,6 +17,35 @@ S = TypeVar("S", bound="Settings")
 def environment() -> Mapping[str, str]:
     """The process's environment."""
     return os.environ  # noqa: TID251 - this is the reader
+
+
+def _is_postgresql(value: str) -> str:
+    if not value.startswith("postgresql://"):
+        raise ValueError("write postgresql://user:password@host:port/database")
+    return value
+
+
+def _is_nats(value: str) -> str:
+    if not value.startswith(("nats://", "tls://")):
+        raise ValueError("write nats://user:password@host:port")
+    return value
+
+
+def _is_level(value: str) -> str:
+    if value not in ("debug", "info", "warning", "error"):
+        raise ValueError("write debug, info, warning or error")
+    return value
+
+
+def _is_listen(value: str) -> str:
+    host, _, port = value.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65_535:
+        raise ValueError("write host:port, such as 127.0.0.1:25")
+    return value
+
+
+#: host:port to listen at.
+Listen = Annotated[str, AfterValidator(_is_listen)]
 
 
 class BadSettings(Exception):
@@ -28,14 +57,15 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="ODMR_", extra="ignore", frozen=True, hide_input_in_errors=True)
 
+    # The URLs hold passwords, and so do not print.
     #: PostgreSQL, as postgresql://user:password@host:port/database.
-    database_url: str
+    database_url: Annotated[str, AfterValidator(_is_postgresql)] = Field(repr=False)
     #: NATS, as nats://user:password@host:port.
-    nats_url: str
+    nats_url: Annotated[str, AfterValidator(_is_nats)] = Field(repr=False)
     #: Our name in greetings and Received lines.
     hostname: str = "mx.localhost"
     #: debug, info, warning or error.
-    log_level: str = "info"
+    log_level: Annotated[str, AfterValidator(_is_level)] = "info"
 
 
 def load(kind: type[S]) -> S:
@@ -59,7 +89,8 @@ def _secrets_from_files() -> dict[str, Any]:
 
 
 def _sentence(error: dict[str, Any]) -> str:
+    words = str(error["msg"]).removeprefix("Value error, ")
+    if not error["loc"]:
+        return words
     name = "ODMR_" + "_".join(str(part) for part in error["loc"]).upper()
-    if error["type"] == "missing":
-        return f"{name} is not set; see README.md, Settings"
-    return f"{name} is wrong: {error['msg'].removeprefix('Value error, ')}"
+    return f"{name} is not set; see README.md, Settings" if error["type"] == "missing" else f"{name} is wrong: {words}"

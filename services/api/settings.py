@@ -1,10 +1,10 @@
 """What api is told."""
 
-from shared.config import Settings
+from shared.config import Listen, Settings
 
 
 class ApiSettings(Settings):
     """api's own."""
 
     #: host:port of the HTTP API.
-    api_listen: str = "127.0.0.1:8025"
+    api_listen: Listen = "127.0.0.1:8025"

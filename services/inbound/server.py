@@ -41,6 +41,10 @@ _COMMANDS: Final = ("EHLO", "HELO", "MAIL", "RCPT", "DATA", "RSET", "NOOP", "VRF
 _KNOWN: Final = frozenset({*_COMMANDS, "EXPN", "HELP", "BDAT", "AUTH", "STARTTLS", "ETRN", "TURN", "ATRN"})
 
 
+class PeerGone(Exception):
+    """The line is broken, or the sender sleeps. A class of its own: a database that does not answer is no such thing."""
+
+
 class InboundConnection(SMTP):
     """One sender. The envelope is our own, in `_transaction`."""
 
@@ -101,25 +105,35 @@ class InboundConnection(SMTP):
         data = bytes(self._out)
         self._out.clear()
         if data:
-            self._writer.write(data)
-            async with asyncio.timeout(WRITE_TIME):
-                await self._writer.drain()
+            try:
+                self._writer.write(data)
+                async with asyncio.timeout(WRITE_TIME):
+                    await self._writer.drain()
+            except OSError as error:
+                raise PeerGone(f"{type(error).__name__}: {error}") from None
 
     async def _say(self, reply: Reply) -> None:
         await self.push(reply_text(reply))
 
     async def _read(self, seconds: float) -> bytes:
         await self._flush()
-        async with asyncio.timeout(seconds):
-            data: bytes = await self._reader.read(READ_SIZE)
+        try:
+            async with asyncio.timeout(seconds):
+                data: bytes = await self._reader.read(READ_SIZE)
+        except TimeoutError:
+            await self._say(r.S421_IDLE)
+            await self._flush()
+            raise PeerGone(f"nothing for {seconds:.0f} s") from None
+        except OSError as error:
+            raise PeerGone(f"{type(error).__name__}: {error}") from None
         return data
 
     async def _handle_client(self) -> None:
         structlog.contextvars.bind_contextvars(peer=self._address)
         try:
             await self._converse()
-        except (ConnectionError, TimeoutError) as error:
-            log.info("connection.broken", error=f"{type(error).__name__}: {error}")
+        except PeerGone as error:
+            log.info("connection.broken", error=str(error))
         finally:
             if self._transaction is not None:
                 await self._transaction.drop()
@@ -156,10 +170,6 @@ class InboundConnection(SMTP):
             self._is_idle = self._transaction is None
             try:
                 data = await self._read(IDLE_TIME)
-            except TimeoutError:
-                self._is_over = True
-                await self._say(r.S421_IDLE)
-                return None
             finally:
                 self._is_idle = False
             if not data:
@@ -181,11 +191,9 @@ class InboundConnection(SMTP):
             return
         try:
             await getattr(self, f"smtp_{command.verb}")(command.argument)
-        except (ConnectionError, TimeoutError):
+        except PeerGone:
             raise
-        except (
-            Exception
-        ) as error:  # whatever it is, the sender keeps its mail, and nothing of this one is left (A6, A7)
+        except Exception as error:  # the sender keeps its mail, and nothing of this one is left (A6, A7)
             await self._reset()
             await self.push(await self.event_handler.handle_exception(error))
 
@@ -326,7 +334,7 @@ class InboundConnection(SMTP):
                 return True
             data = await self._read(DATA_SILENCE)
             if not data:
-                raise ConnectionResetError("the sender closed in DATA")
+                raise PeerGone("the sender closed in DATA")
             received += len(data)
             elapsed = self._clock.monotonic() - began
             cut = r.S552_TOO_BIG if received > 2 * self._parts.max_message else None

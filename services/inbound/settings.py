@@ -3,14 +3,14 @@
 from pydantic import Field
 
 from services.inbound.policy import MAX_MESSAGE
-from shared.config import Settings
+from shared.config import Listen, Settings
 
 
 class InboundSettings(Settings):
     """inbound's own."""
 
     #: host:port of the MX port.
-    smtp_listen: str = "127.0.0.1:2525"
+    smtp_listen: Listen = "127.0.0.1:2525"
     #: Octets of one message, told by SIZE.
     max_message_bytes: int = Field(default=MAX_MESSAGE, ge=64 * 1024, le=1 << 31)
     #: How long a transaction may go on after SIGTERM.

@@ -1,0 +1,114 @@
+"""Each wrong setting is one sentence on standard error and exit code 78."""
+
+import base64
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from localserve.provider import HERE
+
+GOOD = {
+    "ODMR_DATABASE_URL": "postgresql://u:p@127.0.0.1:1/x",
+    "ODMR_NATS_URL": "nats://127.0.0.1:1",
+    "ODMR_SEAL_KEY": base64.b64encode(b"k" * 32).decode(),
+}
+
+BAD: list[tuple[str, dict[str, str | None], str]] = [
+    ("inbound", {"ODMR_DATABASE_URL": None}, "ODMR_DATABASE_URL is not set; see README.md, Settings"),
+    ("inbound", {"ODMR_NATS_URL": None}, "ODMR_NATS_URL is not set; see README.md, Settings"),
+    (
+        "inbound",
+        {"ODMR_MAX_MESSAGE_BYTES": "1"},
+        "ODMR_MAX_MESSAGE_BYTES is wrong: Input should be greater than or equal to 65536",
+    ),
+    (
+        "inbound",
+        {"ODMR_MAX_MESSAGE_BYTES": "big"},
+        "ODMR_MAX_MESSAGE_BYTES is wrong: Input should be a valid integer, unable to parse string as an integer",
+    ),
+    (
+        "inbound",
+        {"ODMR_DRAIN_SECONDS": "-1"},
+        "ODMR_DRAIN_SECONDS is wrong: Input should be greater than or equal to 0",
+    ),
+    ("inbound", {"ODMR_SMTP_LISTEN": "nowhere"}, "ODMR_SMTP_LISTEN is wrong: write host:port, such as 127.0.0.1:25"),
+    ("inbound", {"ODMR_LOG_LEVEL": "loud"}, "ODMR_LOG_LEVEL is wrong: write debug, info, warning or error"),
+    (
+        "inbound",
+        {"ODMR_FAILPOINT": "x=explode"},
+        "ODMR_FAILPOINT has 'x=explode'; write NAME=kill, NAME=kill:PIDFILE or NAME=raise, then @N",
+    ),
+    ("odmr", {"ODMR_CRAM_MD5": "maybe"}, "ODMR_CRAM_MD5 is wrong: Input should be 'tls', 'always' or 'never'"),
+    (
+        "odmr",
+        {"ODMR_LEASE_SECONDS": "0.1"},
+        "ODMR_LEASE_SECONDS is wrong: Input should be greater than or equal to 0.5",
+    ),
+    (
+        "odmr",
+        {"ODMR_ODMR_LISTEN": "127.0.0.1:99999"},
+        "ODMR_ODMR_LISTEN is wrong: write host:port, such as 127.0.0.1:25",
+    ),
+    ("odmr", {"ODMR_TLS_CERTIFICATE": "/x"}, "set both ODMR_TLS_CERTIFICATE and ODMR_TLS_KEY, or neither"),
+    (
+        "odmr",
+        {"ODMR_ODMR_TLS_LISTEN": "127.0.0.1:3367"},
+        "ODMR_ODMR_TLS_LISTEN needs ODMR_TLS_CERTIFICATE and ODMR_TLS_KEY",
+    ),
+    (
+        "odmr",
+        {"ODMR_TLS_CERTIFICATE": "/nowhere", "ODMR_TLS_KEY": "/nowhere"},
+        "ODMR_TLS_CERTIFICATE is wrong: /nowhere cannot be read",
+    ),
+    (
+        "auth",
+        {"ODMR_SEAL_KEY": "short"},
+        "ODMR_SEAL_KEY is wrong: write 32 random octets in base64, such as `openssl rand -base64 32` prints",
+    ),
+    (
+        "auth",
+        {"ODMR_SEAL_KEY": None, "ODMR_SEAL_KEY_FILE": "/nowhere"},
+        "ODMR_SEAL_KEY_FILE names /nowhere, which cannot be read",
+    ),
+    (
+        "outbound",
+        {"ODMR_SWEEP_SECONDS": "0"},
+        "ODMR_SWEEP_SECONDS is wrong: Input should be greater than or equal to 0.05",
+    ),
+    ("api", {"ODMR_API_LISTEN": ""}, "ODMR_API_LISTEN is wrong: write host:port, such as 127.0.0.1:25"),
+    (
+        "api",
+        {"ODMR_DATABASE_URL": "mysql://x"},
+        "ODMR_DATABASE_URL is wrong: write postgresql://user:password@host:port/database",
+    ),
+    ("api", {"ODMR_NATS_URL": "127.0.0.1"}, "ODMR_NATS_URL is wrong: write nats://user:password@host:port"),
+]
+
+
+@pytest.mark.parametrize(
+    ("service", "change", "sentence"), BAD, ids=[f"{service}-{'-'.join(change)}" for service, change, _ in BAD]
+)
+def test_a_wrong_setting_is_a_sentence(
+    service: str, change: dict[str, str | None], sentence: str, tmp_path: Path
+) -> None:
+    env = {name: value for name, value in {**GOOD, **change}.items() if value is not None}
+    done = subprocess.run(
+        [sys.executable, "-m", f"services.{service}"],
+        cwd=HERE,
+        env={"PATH": "/usr/bin", **env},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr.strip()) == (78, sentence)
+
+
+def test_a_secret_does_not_print() -> None:
+    env = {"PATH": "/usr/bin", **GOOD, "ODMR_SEAL_KEY": "hunter2", "ODMR_LEASE_SECONDS": "x"}
+    for service in ("auth", "odmr"):
+        done = subprocess.run(
+            [sys.executable, "-m", f"services.{service}"], cwd=HERE, env=env, capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 78 and "hunter2" not in done.stderr + done.stdout

@@ -1,0 +1,253 @@
+"""Every way a call can end has its own exit code. The provider and the local server are scripts on loopback. R90 to R99."""
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from connector.outcome import Exit, Outcome
+from connector.schedule import call_once
+from connector.settings import Address, BadSetting, Settings, read
+from localserve.layout import free_port
+from localserve.sink import Sink
+
+GREETING = [b"220 mx.provider.example ESMTP\r\n"]
+HELLO = b"250-mx\r\n250-AUTH CRAM-MD5\r\n250 ATRN\r\n"
+CHALLENGE = b"334 " + base64.b64encode(b"<1@mx>") + b"\r\n"
+LOGIN = [*GREETING, HELLO, CHALLENGE, b"235 ok\r\n"]
+
+
+@asynccontextmanager
+async def scripted(replies: list[bytes], heard: list[bytes] | None = None, after: bytes = b"") -> AsyncIterator[int]:
+    """A provider that says one reply a line it hears, the first at once; then `after`, and closes. Gives its port."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for i, reply in enumerate(replies):
+            if i and not (line := await reader.readline()):
+                break
+            if i and heard is not None:
+                heard.append(line)
+            writer.write(reply)
+        writer.write(after)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    yield server.sockets[0].getsockname()[1]
+    server.close()
+
+
+def settings(port: int, deliver: int, *, tls: str = "none", ca_file: Path | None = None) -> Settings:
+    """For the demo customer."""
+    return Settings(
+        Address("127.0.0.1", port), tls, "tim", b"secret", (), Address("127.0.0.1", deliver), ca_file, "c.example", None
+    )
+
+
+@pytest.fixture
+async def sink() -> AsyncIterator[Sink]:
+    made = Sink()
+    await made.start()
+    yield made
+    await made.stop()
+
+
+@pytest.mark.parametrize(
+    ("replies", "exit"),
+    [
+        ([*LOGIN, b"453 4.2.0 no mail\r\n"], Exit.OK),
+        ([*LOGIN, b"450 4.7.1 refused\r\n"], Exit.NOT_YOURS),
+        ([*LOGIN, b"451 4.3.0 later\r\n"], Exit.PROVIDER_BUSY),
+        ([*GREETING, HELLO, b"454 4.7.0 later\r\n"], Exit.AUTH_BUSY),
+        ([*GREETING, HELLO, CHALLENGE, b"535 5.7.8 no\r\n"], Exit.AUTH_WRONG),
+        ([*LOGIN, b"530 5.7.0 auth\r\n"], Exit.AUTH_NEEDED),
+        ([b"421 4.3.2 closing\r\n"], Exit.GONE),
+        ([*GREETING, b"502 what\r\n"], Exit.NOT_ODMR),
+        ([*GREETING, b"250-mx\r\n250 AUTH CRAM-MD5\r\n"], Exit.NOT_ODMR),
+        ([*GREETING, b"250-mx\r\n250-AUTH LOGIN\r\n250 ATRN\r\n"], Exit.NOT_ODMR),
+        ([b"554 5.7.1 go away\r\n"], Exit.OTHER),
+        ([b"HTTP/1.1 400 Bad Request\r\n"], Exit.NOT_ODMR),
+        ([*LOGIN], Exit.GONE),
+        ([], Exit.GONE),
+    ],
+)
+async def test_each_refusal_has_its_exit(sink: Sink, replies: list[bytes], exit: Exit) -> None:
+    async with scripted(replies) as port:
+        outcome = await call_once(settings(port, sink.port))
+    assert outcome.exit is exit, outcome
+    assert "secret" not in outcome.text and sink.messages == []
+
+
+async def test_nobody_there(sink: Sink) -> None:
+    assert (await call_once(settings(free_port(), sink.port))).exit is Exit.GONE
+
+
+async def test_r96_a_local_server_that_is_down_means_no_call() -> None:
+    heard: list[bytes] = []
+    async with scripted(LOGIN, heard) as port:
+        assert (await call_once(settings(port, free_port()))).exit is Exit.LOCAL_DOWN
+    assert heard == []
+
+
+@pytest.mark.parametrize("greeting", [b"554 no service\r\n", b"421 busy\r\n", b"nonsense\r\n", b""])
+async def test_r97_a_local_server_that_does_not_greet(greeting: bytes) -> None:
+    heard: list[bytes] = []
+    async with scripted(LOGIN, heard) as port, scripted([greeting]) as local:
+        assert (await call_once(settings(port, local))).exit is Exit.LOCAL_DOWN
+    assert heard == []
+
+
+async def test_r92_tls_is_asked_for_and_a_provider_without_it_hears_no_secret(sink: Sink) -> None:
+    heard: list[bytes] = []
+    async with scripted(LOGIN, heard) as port:
+        outcome = await call_once(settings(port, sink.port, tls="starttls"))
+    assert outcome.exit is Exit.NOT_ODMR and "STARTTLS" in outcome.text
+    assert [line[:4] for line in heard] == [b"EHLO"]
+
+
+async def test_a_provider_that_is_no_tls_server(sink: Sink) -> None:
+    async with scripted(
+        [*GREETING, b"250-mx\r\n250 STARTTLS\r\n", b"220 go\r\n"], after=b"this is no handshake\r\n"
+    ) as port:
+        assert (await call_once(settings(port, sink.port, tls="starttls"))).exit in (Exit.TLS_FAILED, Exit.NOT_ODMR)
+    async with scripted(GREETING) as port:
+        assert (await call_once(settings(port, sink.port, tls="implicit"))).exit in (Exit.TLS_FAILED, Exit.GONE)
+
+
+async def test_r95_the_first_octets_after_250_are_the_local_servers_greeting() -> None:
+    heard: list[bytes] = []
+    async with (
+        scripted([b"220-local\r\n220 ready\r\n"]) as local,
+        scripted([*LOGIN, b"250 turning\r\n", b"", b""], heard) as port,
+    ):
+        await call_once(settings(port, local))
+    assert heard[-2:] == [b"220-local\r\n", b"220 ready\r\n"]
+
+
+async def test_r98_octets_pass_unchanged_both_ways() -> None:
+    """Half a megabyte of every octet each way, at once."""
+    noise = bytes(range(256)) * 2_048
+    got: dict[str, bytes] = {}
+    done = asyncio.Event()
+
+    async def local(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 local\r\n")
+        writer.write(noise + b"\r\n221 bye\r\n")
+        got["local"] = await reader.readexactly(len(noise) + 6)
+        writer.close()
+
+    async def provider(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for i, reply in enumerate([*LOGIN, b"250 turning\r\nEHLO 1"]):
+            if i:
+                await reader.readline()
+            writer.write(reply)
+        writer.write(noise)
+        got["provider"] = await reader.readexactly(11 + len(noise) + 11)
+        done.set()
+        writer.close()
+
+    servers = [await asyncio.start_server(serve, "127.0.0.1", 0) for serve in (local, provider)]
+    ports = [server.sockets[0].getsockname()[1] for server in servers]
+    outcome = await call_once(settings(ports[1], ports[0]))
+    await done.wait()
+    assert got["local"] == b"EHLO 1" + noise
+    assert got["provider"] == b"220 local\r\n" + noise + b"\r\n221 bye\r\n"
+    assert outcome.exit is Exit.OK
+    for server in servers:
+        server.close()
+
+
+@pytest.mark.parametrize("who", ["provider", "local"])
+async def test_r103_a_cut_invents_no_dot(who: str) -> None:
+    """A drop in the middle of content: the other side sees an end, and the exit says so."""
+    heard: list[bytes] = []
+    ended = asyncio.Event()
+
+    async def local(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 local\r\n")
+        if who == "local":
+            await reader.readline()
+        else:
+            heard.append(await reader.read())
+        ended.set()
+        writer.close()
+
+    server = await asyncio.start_server(local, "127.0.0.1", 0)
+    turned = b"250 turning\r\nEHLO mx\r\nMAIL FROM:<>\r\nDATA\r\nhalf a line"
+    async with scripted([*LOGIN, turned] + ([b""] * 20 if who == "local" else [])) as port:
+        outcome = await call_once(settings(port, server.sockets[0].getsockname()[1]))
+    await ended.wait()
+    assert outcome.exit is Exit.CUT
+    if who == "provider":
+        assert heard == [b"EHLO mx\r\nMAIL FROM:<>\r\nDATA\r\nhalf a line"]
+    server.close()
+
+
+def test_exit_codes_are_distinct() -> None:
+    assert len({exit.value for exit in Exit}) == len(Exit)
+    assert Outcome(Exit.OK, "x").exit == 0
+
+
+@pytest.fixture
+def secret_file(tmp_path: Path) -> Path:
+    path = tmp_path / "secret"
+    path.write_text("hunter2\n")
+    return path
+
+
+def _arguments(secret_file: Path, *more: str) -> list[str]:
+    return [
+        "once",
+        "--provider",
+        "mx.example",
+        "--user",
+        "u",
+        "--secret-file",
+        str(secret_file),
+        "--deliver",
+        "127.0.0.1:25",
+        *more,
+    ]
+
+
+def test_settings(secret_file: Path) -> None:
+    settings = read(_arguments(secret_file, "--domain", "a.example", "--domain", "b.example"))
+    assert settings.provider == Address("mx.example", 366) and settings.secret == b"hunter2"
+    assert settings.domains == ("a.example", "b.example") and settings.tls == "starttls" and settings.every is None
+    assert "hunter2" not in repr(settings)
+    assert read([*_arguments(secret_file), "--provider", "[2001:db8::1]:3366"]).provider == Address("2001:db8::1", 3366)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (
+            lambda file: ["--provider", "mx.example:0"],
+            "--provider 'mx.example:0' is no address; write host:port, such as 127.0.0.1:25",
+        ),
+        (lambda file: ["--provider", ":25"], "--provider ':25' is no address; write host:port, such as 127.0.0.1:25"),
+        (
+            lambda file: ["--deliver", "localhost"],
+            "--deliver 'localhost' is no address; write host:port, such as 127.0.0.1:25",
+        ),
+        (
+            lambda file: ["--deliver", "localhost:99999"],
+            "--deliver 'localhost:99999' is no address; write host:port, such as 127.0.0.1:25",
+        ),
+        (lambda file: ["--domain", "*"], "--domain '*' is no domain name; write it in ASCII, such as example.org"),
+        (lambda file: ["--ca-file", "/nowhere"], "--ca-file /nowhere is not there"),
+        (
+            lambda file: ["--secret-file", "/nowhere"],
+            "--secret-file /nowhere cannot be read: No such file or directory",
+        ),
+        (lambda file: ["--secret-file", "/dev/null"], "--secret-file /dev/null is empty; put the secret into it"),
+        (lambda file: ["--every", "0.1"], "--every must be a second at least"),
+        (lambda file: ["--every", "nan"], "--every must be a second at least"),
+    ],
+)
+def test_each_bad_setting_is_a_sentence(secret_file: Path, change: Callable[[Path], list[str]], sentence: str) -> None:
+    with pytest.raises(BadSetting) as bad:
+        read(_arguments(secret_file, *change(secret_file)))
+    assert str(bad.value) == sentence

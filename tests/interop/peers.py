@@ -1,0 +1,29 @@
+"""Software that nobody here wrote. A test that needs one that is missing is skipped with a sentence."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from localserve.provider import HERE
+from shared.config import environment
+
+#: Where .ci/run unpacks Postfix, so that no MTA is installed.
+POSTFIX = HERE / ".tools" / "postfix"
+
+
+def program(name: str) -> str:
+    """Its path; skips the test when it is not there."""
+    found = shutil.which(name)
+    if found is None:
+        pytest.skip(f"{name} is not installed: apt-get install {name}")
+    return found
+
+
+def smtp_source() -> tuple[str, dict[str, str]]:
+    """Postfix's load generator and the environment in which it finds its libraries."""
+    for folder in (Path("/"), POSTFIX):
+        binary = folder / "usr" / "sbin" / "smtp-source"
+        if binary.is_file():
+            return str(binary), {**environment(), "LD_LIBRARY_PATH": str(folder / "usr" / "lib" / "postfix")}
+    pytest.skip("smtp-source is not there: apt-get install postfix, or run .ci/run, which unpacks it")
