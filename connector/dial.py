@@ -47,7 +47,12 @@ async def dial(settings: Settings) -> Line | Outcome:
 
 async def _negotiate(stream: Stream, settings: Settings) -> Line | Outcome:
     profile = CustomerProfile(
-        settings.hostname, settings.user, settings.secret, settings.domains, require_tls=settings.tls != "none"
+        settings.hostname,
+        settings.user,
+        settings.secret,
+        settings.domains,
+        require_tls=settings.tls != "none",
+        is_live=settings.is_live,
     )
     machine = CustomerConnection(profile, under_tls=stream.is_tls)
     while True:

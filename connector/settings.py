@@ -39,6 +39,7 @@ class Settings:
     ca_file: Path | None
     hostname: str
     every: float | None
+    is_live: bool = False
 
 
 def _address(text: str, name: str, default_port: int | None) -> Address:
@@ -67,6 +68,7 @@ def parser() -> argparse.ArgumentParser:
     words.add_argument("--deliver", required=True, metavar="HOST:PORT", help="the local SMTP server")
     words.add_argument("--ca-file", type=Path, help="PEM of the CA that signs the provider's certificate")
     words.add_argument("--hostname", default="localhost", help="our name in EHLO")
+    words.add_argument("--live", action="store_true", help="run: stay on the line, so that mail comes when it arrives")
     words.add_argument("--every", type=float, default=300.0, help="run: seconds between two calls (300)")
     return words
 
@@ -85,6 +87,8 @@ def read(arguments: list[str]) -> Settings:
     bad = [name for name in words.domain if not is_domain(name)]
     if bad:
         raise BadSetting(f"--domain {bad[0]!r} is no domain name; write it in ASCII, such as example.org")
+    if words.live and words.command != "run":
+        raise BadSetting("--live needs the command run: a session that stays never comes to an end")
     if not words.every >= 1:
         raise BadSetting("--every must be a second at least")
     return Settings(
@@ -97,4 +101,5 @@ def read(arguments: list[str]) -> Settings:
         ca_file=words.ca_file,
         hostname=words.hostname,
         every=words.every if words.command == "run" else None,
+        is_live=words.live,
     )

@@ -9,6 +9,8 @@ from services.odmr.listener import Listener, bind
 from services.odmr.parts import Parts
 from services.odmr.session import Session
 from services.odmr.settings import OdmrSettings
+from services.odmr.wakeups import Wakeups
+from shared.bus import subjects
 from shared.bus.connection import Bus
 from shared.clock import Clock
 from shared.protocol.provider import ProviderProfile
@@ -30,12 +32,15 @@ async def run(settings: OdmrSettings, stop: asyncio.Event) -> None:
     pool = await create_pool(settings.database_url)
     bus = Bus(settings.nats_url, "odmr")
     bus.start()
+    spool = Spool(pool)
+    wakeups = Wakeups(spool)
     parts = Parts(
         profile=ProviderProfile(
             settings.hostname, settings.mechanisms_in_clear, settings.mechanisms_under_tls, has_starttls=tls is not None
         ),
         authority=Authority(bus),
-        spool=Spool(pool),
+        spool=spool,
+        wakeups=wakeups,
         sessions=Sessions(pool),
         clock=Clock(),
         terms=settings.lease_terms,
@@ -49,12 +54,14 @@ async def run(settings: OdmrSettings, stop: asyncio.Event) -> None:
     listeners = [Listener(plain, serve)]
     if secure is not None:
         listeners.append(Listener(secure, serve, tls))
-    accepting = [asyncio.create_task(listener.run()) for listener in listeners]
+    running = [asyncio.create_task(listener.run()) for listener in listeners]
+    running.append(asyncio.create_task(wakeups.poll_for_ever(settings.poll_seconds)))
+    running.append(asyncio.create_task(bus.subscribe(subjects.MAIL_QUEUED_ALL, wakeups.heard)))
     log.info("odmr.ready", listen=settings.odmr_listen, tls_listen=settings.odmr_tls_listen)
     await stop.wait()
-    for task in accepting:
+    for task in running:
         task.cancel()
-    await asyncio.gather(*accepting, return_exceptions=True)
+    await asyncio.gather(*running, return_exceptions=True)
     await asyncio.gather(*(listener.drain(settings.drain_seconds) for listener in listeners))
     await bus.close()
     await pool.close()

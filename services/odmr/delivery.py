@@ -45,6 +45,8 @@ REPLY_TIME: Final[dict[Step, float]] = {
 }
 #: Seconds for one block to be taken. RFC 5321 4.5.3.2.5.
 BLOCK_TIME: Final = 180.0
+#: Seconds between two signs of life on a live session. Exim closes after 300 s of silence; R63: 240 at most.
+NOOP_EVERY: Final = 240.0
 #: Content up to this many octets is read with its batch, in one statement; 64 of them are 1 MiB.
 SMALL: Final = 16 * 1024
 #: Rows left in memory at which the next batch is asked for.
@@ -63,12 +65,17 @@ class Delivery:
         rows: list[LeasedRecipient],
         *,
         line_a_record: bool,
+        is_live: bool,
     ) -> None:
         self._stream = stream
         self._parts = parts
         self._record = record
         self._lease = lease
         self._line_a_record = line_a_record
+        self._is_live = is_live
+        self._has_rested = False
+        self._mail = asyncio.Event()
+        self._reading: asyncio.Task[bytes] | None = None
         self._sender = SmtpSender(parts.profile.hostname, may_pipeline=not line_a_record)
         self._settler = Settler(parts.spool, lease)
         self._keeper = Keeper(parts.spool, lease, record.credential_id, parts.terms, parts.clock)
@@ -88,7 +95,8 @@ class Delivery:
             await self._parts.sessions.turned(self._record)
             await self._keeper.start()
             await self._read_small_contents(list(self._waiting))
-            await self._converse()
+            with self._parts.wakeups.waiting(self._record.customer_id) as self._mail:
+                await self._converse()
         except asyncio.CancelledError:
             self._why = self._why or "stopped"
             raise
@@ -119,6 +127,8 @@ class Delivery:
                     assert_never(event)
 
     async def _finish(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
         self._sender.abort(self._why)
         while not isinstance(event := self._sender.next_event(), Waiting):
             if isinstance(event, Finished):
@@ -142,20 +152,34 @@ class Delivery:
         limit = REPLY_TIME[self._sender.waits_for or Step.RSET]
         try:
             await self._flush()
-            async with asyncio.timeout(limit):
-                data = await self._stream.read()
-        except OSError as error:
-            if isinstance(error, TimeoutError):
-                self._sender.abort(f"no reply within {limit:.0f} s")
-                return
+        except TimeoutError:
+            self._sender.abort(f"a block was not taken within {BLOCK_TIME:.0f} s")
+            return
+        except OSError:
             await self._read_to_the_end()
             return
-        self._sender.receive_data(data)
+        done, _ = await asyncio.wait({self._read()}, timeout=limit)
+        if done:
+            self._take_data()
+        else:
+            self._sender.abort(f"no reply within {limit:.0f} s")
+
+    def _read(self) -> "asyncio.Task[bytes]":
+        """One read that goes on over many waits: a read that is cancelled may have taken octets with it."""
+        if self._reading is None:
+            self._reading = asyncio.create_task(self._stream.read())
+        return self._reading
+
+    def _take_data(self) -> None:
+        assert self._reading is not None
+        self._sender.receive_data(self._reading.result())
+        self._reading = None
 
     async def _read_to_the_end(self) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(BLOCK_TIME):
-                while data := await self._stream.read():
+                while data := await self._read():
+                    self._reading = None
                     self._sender.receive_data(data)
         self._sender.receive_data(b"")
 
@@ -170,11 +194,16 @@ class Delivery:
     # --- messages -----------------------------------------------------------------------------------------------------
 
     async def _begin_next(self) -> None:
-        await self._settler.room()
-        group = None if self._parts.stopping.is_set() else await self._next_group()
-        if group is None:
-            self._sender.quit()
-            return
+        group = None
+        while group is None:
+            await self._settler.room()
+            self._mail.clear()
+            group = None if self._parts.stopping.is_set() else await self._next_group()
+            if group is None and (self._parts.stopping.is_set() or not self._may_rest()):
+                self._sender.quit()
+                return
+            if group is None and not await self._rest():
+                return
         first = group[0]
         self._next_key += 1
         self._in_flight[self._next_key] = group
@@ -188,6 +217,29 @@ class Delivery:
                 first.has_eight_bit,
             )
         )
+
+    def _may_rest(self) -> bool:
+        return self._is_live and self._keeper.is_trusted
+
+    async def _rest(self) -> bool:
+        """Nothing is due: waits for mail. False when the server spoke, or is asked whether it is still there."""
+        self._has_rested = True
+        mail = asyncio.create_task(self._mail.wait())
+        stop = asyncio.create_task(self._parts.stopping.wait())
+        try:
+            done, _ = await asyncio.wait(
+                {mail, stop, self._read()}, timeout=NOOP_EVERY, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            mail.cancel()
+            stop.cancel()
+        if self._reading in done:
+            self._take_data()
+            return False
+        if not done:
+            self._sender.noop()
+            return False
+        return True
 
     async def _next_group(self) -> list[LeasedRecipient] | None:
         """Neighbours of one message and domain, whose lease and domain still stand; None when there is no more."""
@@ -224,7 +276,9 @@ class Delivery:
             self._is_exhausted = False
 
     async def _lease_more(self) -> list[LeasedRecipient]:
-        rows = await self._parts.spool.lease(self._lease, self._record.domains, LEASE_BATCH, with_back_off=True)
+        rows = await self._parts.spool.lease(
+            self._lease, self._record.domains, LEASE_BATCH, with_back_off=not self._has_rested
+        )
         await self._read_small_contents(rows)
         return rows
 

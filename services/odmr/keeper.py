@@ -34,10 +34,14 @@ class Keeper:
         await self._renew()
         self._task = asyncio.create_task(self._run())
 
+    @property
+    def is_trusted(self) -> bool:
+        """Whether the lease can still be counted on."""
+        return self._clock.monotonic() < self._trusted_until
+
     def may_start(self, domain: str) -> bool:
         """Whether a message for this domain may be begun, or ended with its last octet, now."""
-        trusted = self._clock.monotonic() < self._trusted_until
-        return trusted and (self._domains is None or domain in self._domains)
+        return self.is_trusted and (self._domains is None or domain in self._domains)
 
     async def close(self) -> None:
         """Stops renewing."""

@@ -5,6 +5,7 @@ import ssl
 from dataclasses import dataclass
 
 from services.odmr.authority import Authority
+from services.odmr.wakeups import Wakeups
 from shared.clock import Clock
 from shared.domain.lease import LeaseTerms
 from shared.protocol.provider import ProviderProfile
@@ -20,6 +21,7 @@ class Parts:
     authority: Authority
     spool: Spool
     sessions: Sessions
+    wakeups: Wakeups
     clock: Clock
     terms: LeaseTerms
     tls: ssl.SSLContext | None

@@ -18,6 +18,8 @@ from shared.failpoint import failpoint
 from shared.protocol import reply as r
 from shared.protocol.events import (
     AuthStep,
+    Counted,
+    CountRequested,
     Ended,
     Granted,
     ProviderAnswer,
@@ -71,6 +73,7 @@ class Session:
         self._machine = ProviderConnection(parts.profile, under_tls=stream.is_tls)
         self._identity: Identity | None = None
         self._turning: _Turning | None = None
+        self._is_live = False
 
     async def run(self) -> None:
         """From the greeting to the end, the turn and its mail included. Raises OSError and TimeoutError as they come."""
@@ -88,7 +91,10 @@ class Session:
                         await self._start_tls(data)
                     case AuthStep(transcript):
                         await self._answer(await self._verify(transcript))
-                    case TurnRequested(domains):
+                    case CountRequested():
+                        await self._answer(await self._count())
+                    case TurnRequested(domains, is_live):
+                        self._is_live = is_live
                         await self._turn(domains)
                     case Ended(why):
                         log.info("session.ended", why=why)
@@ -106,6 +112,14 @@ class Session:
             observe.bind(customer_id=str(verdict.customer_id))
             return Granted()
         return verdict
+
+    async def _count(self) -> ProviderAnswer:
+        assert self._identity is not None
+        try:
+            return Counted(*await self._parts.spool.count(self._identity.customer_id, self._identity.domains))
+        except Exception:
+            log.exception("count.unavailable")
+            return Refuse(r.S451_LOCAL_TROUBLE)
 
     # --- the turn -----------------------------------------------------------------------------------------------------
 
@@ -137,7 +151,7 @@ class Session:
         waits_until: float | None = None
         while True:
             rows = await self._parts.spool.lease(lease, domains, LEASE_BATCH, with_back_off=True)
-            if rows:
+            if rows or self._is_live:
                 self._turning.rows = rows
                 return Turn()
             held = await self._parts.spool.held_by_others(lease, domains)
@@ -174,9 +188,15 @@ class Session:
             identity.mechanism,
             turning.domains,
         )
-        log.info("session.turned", domains=turning.domains, tls=self._stream.is_tls)
+        log.info("session.turned", domains=turning.domains, tls=self._stream.is_tls, live=self._is_live)
         delivery = Delivery(
-            self._stream, self._parts, record, turning.lease, turning.rows, line_a_record=self._is_implicit_tls
+            self._stream,
+            self._parts,
+            record,
+            turning.lease,
+            turning.rows,
+            line_a_record=self._is_implicit_tls and not self._is_live,  # who knows XODMR is no fetchmail
+            is_live=self._is_live,
         )
         await delivery.run()
 

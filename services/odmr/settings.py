@@ -26,6 +26,8 @@ class OdmrSettings(Settings):
     cram_md5: Literal["tls", "always", "never"] = "tls"
     #: How long a session's lease lasts without renewal.
     lease_seconds: float = Field(default=LEASE_TIME.total_seconds(), ge=0.5, le=3600)
+    #: How often live sessions look for mail of which no wake-up told.
+    poll_seconds: float = Field(default=10.0, ge=0.05, le=3600)
     #: How long a session may finish its message after SIGTERM.
     drain_seconds: float = Field(default=30.0, ge=0)
 

@@ -21,6 +21,7 @@ class Step(enum.Enum):
     STARTTLS = "STARTTLS"
     AUTH = "AUTH"
     RESPONSE = "AUTH response"
+    LIVE = "XODMR LIVE"
     ATRN = "ATRN"
     TURNED = "turned"
     OVER = "over"
@@ -35,6 +36,8 @@ class CustomerProfile:
     secret: bytes = field(repr=False)
     domains: tuple[str, ...] = ()
     require_tls: bool = True
+    #: Ask for a session that stays and is pushed to; without it at the provider the session is as any other.
+    is_live: bool = False
 
 
 class CustomerConnection:
@@ -47,6 +50,7 @@ class CustomerConnection:
         self._lines = LineBuffer(MAX_ODMR_LINE)
         self._replies = ReplyReader()
         self._eof = False
+        self._offers_live = False
 
     def receive_data(self, data: bytes) -> None:
         """Takes bytes as they came; b"" means that the provider closed."""
@@ -89,10 +93,13 @@ class CustomerConnection:
                 return StartTls(b"")
             case Step.AUTH, 334:
                 return self._respond(reply)
+            case ((Step.AUTH | Step.RESPONSE), 235) if self._profile.is_live and self._offers_live:
+                self.step = Step.LIVE
+                return Say(b"XODMR LIVE\r\n")
             case ((Step.AUTH | Step.RESPONSE), 235):
-                self.step = Step.ATRN
-                names = f" {','.join(self._profile.domains)}" if self._profile.domains else ""
-                return Say(f"ATRN{names}\r\n".encode("ascii"))
+                return self._atrn()
+            case Step.LIVE, _:  # a provider that changed its mind turns us all the same
+                return self._atrn()
             case Step.ATRN, 250:
                 self.step = Step.TURNED
                 return Turned(self._lines.take_rest())
@@ -110,8 +117,14 @@ class CustomerConnection:
             return self._stop(Reply(502, "", ("this server does not offer ATRN; is it the ODMR port?",)))
         if cram_md5.NAME not in keywords.get("AUTH", []):
             return self._stop(Reply(504, "", ("the provider does not offer CRAM-MD5 here",)))
+        self._offers_live = "LIVE" in keywords.get("XODMR", [])
         self.step = Step.AUTH
         return Say(b"AUTH CRAM-MD5\r\n")
+
+    def _atrn(self) -> CustomerEvent:
+        self.step = Step.ATRN
+        names = f" {','.join(self._profile.domains)}" if self._profile.domains else ""
+        return Say(f"ATRN{names}\r\n".encode("ascii"))
 
     def _respond(self, reply: Reply) -> CustomerEvent:
         try:

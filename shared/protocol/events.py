@@ -45,9 +45,18 @@ class AuthStep:
 
 @dataclass(frozen=True, slots=True)
 class TurnRequested:
-    """ATRN came. Empty domains stand for all that the customer may have. Answer with Turn or Refuse."""
+    """ATRN came. Empty domains stand for all that the customer may have. Answer with Turn or Refuse.
+
+    A live session is turned also when nothing waits, and stays.
+    """
 
     domains: tuple[str, ...]
+    is_live: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CountRequested:
+    """XODMR STAT came: how much waits. Answer with Counted or Refuse."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +119,22 @@ class Refuse:
 
 
 @dataclass(frozen=True, slots=True)
+class Counted:
+    """So many messages and octets wait."""
+
+    messages: int
+    octets: int
+
+
+@dataclass(frozen=True, slots=True)
 class Shutdown:
     """Say why and close: a 421."""
 
     reply: Reply
 
 
-ProviderEvent = Say | StartTls | AuthStep | TurnRequested | Ended | Waiting
-ProviderAnswer = Continue | Granted | Denied | Unavailable | Turn | Refuse | Shutdown
+ProviderEvent = Say | StartTls | AuthStep | TurnRequested | CountRequested | Ended | Waiting
+ProviderAnswer = Continue | Granted | Denied | Unavailable | Turn | Refuse | Counted | Shutdown
 CustomerEvent = Say | StartTls | Turned | Refused | Waiting
 
 

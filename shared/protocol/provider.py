@@ -13,6 +13,8 @@ from shared.protocol.events import (
     PAUSED,
     AuthStep,
     Continue,
+    Counted,
+    CountRequested,
     Denied,
     Ended,
     Granted,
@@ -74,6 +76,7 @@ class ProviderConnection:
         self._lines = LineBuffer(MAX_ODMR_LINE)
         self._transcript = Transcript("")
         self._challenge = b""
+        self._is_live = False
         self._auth_failures = 0
         self._errors = 0
         self._junk = 0
@@ -99,7 +102,7 @@ class ProviderConnection:
         """The next thing to do."""
         if self.state is State.CLOSED:
             return Ended("closed")
-        if self.state in (State.VERIFYING, State.TURNING, State.SECURING, State.TURNED):
+        if self.state in (State.VERIFYING, State.COUNTING, State.TURNING, State.SECURING, State.TURNED):
             return PAUSED
         try:
             line = self._lines.next_line()
@@ -134,6 +137,8 @@ class ProviderConnection:
                     self.state = State.CLOSED
                     return r.S421_EARLY_BYTES.to_wire()
                 return r.S250_TURNING.to_wire()
+            case Counted(messages, octets):
+                return r.counted(messages, octets).to_wire()
             case Refuse(reply) | Shutdown(reply):
                 return reply.to_wire()
             case _:
@@ -151,6 +156,8 @@ class ProviderConnection:
             command = parse_command(line)
         except BadSyntax as error:
             return self._refuse(r.S500_UNKNOWN_COMMAND, str(error))
+        if command.verb == "XODMR":  # ours, DESIGN 5: what follows is part of the verb
+            command = Command(f"XODMR {command.argument.upper()}".strip(), "")
         state = COMMANDS[self.state].get(command.verb)
         if state is None:
             return self._refuse(refusal(self.state, command.verb), f"{command.verb} in {self.state.value}")
@@ -163,6 +170,15 @@ class ProviderConnection:
                 return self._starttls(command)
             case "ATRN":
                 return self._atrn(command)
+            case "XODMR LIVE":
+                self._is_live = True
+                return Say(r.S250_LIVE.to_wire(), command.verb)
+            case "XODMR STAT":
+                self._junk += 1
+                if self._junk > MAX_JUNK:
+                    return self._close(r.S421_TOO_MANY_ERRORS, "too many XODMR STAT")
+                self.state = state
+                return CountRequested()
             case "QUIT":
                 self.state = state
                 return Say(r.S221_BYE.to_wire(), "QUIT")
@@ -183,7 +199,7 @@ class ProviderConnection:
             return self._close(r.S421_TOO_MANY_ERRORS, "too many EHLO")
         if self.state is State.CONNECTED:
             self.state = State.INITIAL
-        keywords = ["ENHANCEDSTATUSCODES", "ATRN"]
+        keywords = ["ENHANCEDSTATUSCODES", "XODMR LIVE STAT", "ATRN"]
         if self.mechanisms:
             keywords.insert(1, f"AUTH {' '.join(self.mechanisms)}")
         if self._profile.has_starttls and not self._under_tls:
@@ -245,7 +261,7 @@ class ProviderConnection:
         except BadSyntax as error:
             return self._refuse(r.S501_SYNTAX, str(error))
         self.state = State.TURNING
-        return TurnRequested(domains)
+        return TurnRequested(domains, self._is_live)
 
     def _too_long(self) -> ProviderEvent:
         if self.state is State.CHALLENGED:

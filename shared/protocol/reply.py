@@ -67,6 +67,7 @@ S250_OK: Final = _say(250, "2.0.0", "OK")
 S250_REVERSE_PATH_OK: Final = _say(250, "2.1.0", "OK")
 S250_RECIPIENT_OK: Final = _say(250, "2.1.5", "OK")
 S250_TURNING: Final = _say(250, "2.0.0", "OK now reversing the connection")  # RFC 2645 7; one line, fetchmail needs it
+S250_LIVE: Final = _say(250, "2.0.0", "This session stays after ATRN, and is pushed to")
 S252_CANNOT_VERIFY: Final = _say(252, "2.5.0", "Cannot verify; send some mail and I will try")
 S354_GO_AHEAD: Final = Reply(354, "", ("End data with <CRLF>.<CRLF>",))
 S421_SHUTTING_DOWN: Final = _say(421, "4.3.2", "Shutting down, try again")
@@ -122,6 +123,11 @@ def hello(hostname: str, keywords: tuple[str, ...]) -> Reply:
 def challenge(encoded: str) -> Reply:
     """A SASL challenge in base64. RFC 4954 4: a space stands behind 334 even when it is empty."""
     return Reply(334, "", (encoded,))
+
+
+def counted(messages: int, octets: int) -> Reply:
+    """The answer to XODMR STAT."""
+    return Reply(250, "2.0.0", (f"messages={messages} octets={octets}",))
 
 
 class BadReply(Exception):

@@ -10,6 +10,7 @@ from typing import Final
 from shared.protocol import reply as r
 from shared.protocol.events import (
     Continue,
+    Counted,
     Denied,
     Granted,
     ProviderAnswer,
@@ -29,6 +30,7 @@ class State(enum.Enum):
     VERIFYING = "verifying"  # the driver, with auth's answer
     CHALLENGED = "challenged"  # the customer, with a response
     AUTHENTICATED = "authenticated"  # the customer, with ATRN (RFC 2645 5.2)
+    COUNTING = "counting"  # the driver, with what the spool says
     TURNING = "turning"  # the driver, with what the spool says
     TURNED = "turned"  # nobody: the sender has the line
     CLOSED = "closed"  # nobody
@@ -55,6 +57,8 @@ COMMANDS: Final[dict[State, dict[str, State]]] = {
         "NOOP": State.AUTHENTICATED,
         "RSET": State.AUTHENTICATED,
         "ATRN": State.TURNING,
+        "XODMR LIVE": State.AUTHENTICATED,
+        "XODMR STAT": State.COUNTING,
         "QUIT": State.CLOSED,
     },
 }
@@ -73,6 +77,7 @@ ANSWERS: Final[dict[State, dict[type[ProviderAnswer], State]]] = {
     },
     State.CHALLENGED: {Shutdown: State.CLOSED},
     State.AUTHENTICATED: {Shutdown: State.CLOSED},
+    State.COUNTING: {Counted: State.AUTHENTICATED, Refuse: State.AUTHENTICATED, Shutdown: State.CLOSED},
     State.TURNING: {Turn: State.TURNED, Refuse: State.AUTHENTICATED, Shutdown: State.CLOSED},
 }
 
@@ -82,6 +87,10 @@ REFUSALS: Final[dict[tuple[State, str], r.Reply]] = {
     (State.CONNECTED, "AUTH"): r.S503_EHLO_FIRST,
     (State.CONNECTED, "STARTTLS"): r.S503_EHLO_FIRST,
     (State.INITIAL, "ATRN"): r.S530_AUTH_FIRST,
+    (State.CONNECTED, "XODMR LIVE"): r.S530_AUTH_FIRST,
+    (State.CONNECTED, "XODMR STAT"): r.S530_AUTH_FIRST,
+    (State.INITIAL, "XODMR LIVE"): r.S530_AUTH_FIRST,
+    (State.INITIAL, "XODMR STAT"): r.S530_AUTH_FIRST,
     (State.AUTHENTICATED, "AUTH"): r.S503_AUTHENTICATED_ALREADY,
     (State.AUTHENTICATED, "STARTTLS"): r.S503_AUTHENTICATED_ALREADY,
 }

@@ -94,6 +94,19 @@ WHERE l.customer_id = $1 AND l.id <> $2
 """
 
 
+#: What waits for a customer in these domains, leased rows included: a message of several recipients counts once.
+_COUNT: Final = """
+SELECT count(DISTINCT message_id) AS messages, coalesce(sum(size), 0)::bigint AS octets FROM recipients
+WHERE customer_id = $1 AND domain = ANY($2::text[]) AND state IN ('queued', 'leased')
+"""
+
+#: Of these customers those that have something due.
+_DUE: Final = """
+SELECT c.id FROM unnest($1::uuid[]) AS c(id)
+WHERE EXISTS (SELECT FROM recipients r WHERE r.customer_id = c.id AND r.state = 'queued' AND r.next_at <= now())
+"""
+
+
 @dataclass(slots=True)
 class Lease:
     """One session's right to send. `seen` is how far in the queue this session is."""
@@ -160,6 +173,16 @@ class Spool:
         """How long another session's lease may still hold mail of these domains, or None."""
         held: timedelta | None = await self._pool.fetchval(_HELD_BY_OTHERS, lease.customer_id, lease.id, list(domains))
         return held
+
+    async def count(self, customer_id: CustomerId, domains: Sequence[str]) -> tuple[int, int]:
+        """Messages and octets that wait."""
+        row = await self._pool.fetchrow(_COUNT, customer_id, list(domains))
+        assert row is not None
+        return row["messages"], row["octets"]
+
+    async def with_mail(self, customers: Sequence[CustomerId]) -> list[CustomerId]:
+        """Of these customers those whose mail is due: one statement for a whole process."""
+        return [CustomerId(row["id"]) for row in await self._pool.fetch(_DUE, list(customers))]
 
     async def content(self, message_id: MessageId, size: int) -> AsyncIterator[bytes]:
         """The chunks of a message of `size` octets, in order, one in memory at a time. Raises ContentMissing."""

@@ -243,6 +243,7 @@ def test_settings(secret_file: Path) -> None:
             "--secret-file /nowhere cannot be read: No such file or directory",
         ),
         (lambda file: ["--secret-file", "/dev/null"], "--secret-file /dev/null is empty; put the secret into it"),
+        (lambda file: ["--live"], "--live needs the command run: a session that stays never comes to an end"),
         (lambda file: ["--every", "0.1"], "--every must be a second at least"),
         (lambda file: ["--every", "nan"], "--every must be a second at least"),
     ],

@@ -7,6 +7,8 @@ from shared.protocol.events import (
     AuthStep,
     ContentWanted,
     Continue,
+    Counted,
+    CountRequested,
     Denied,
     Granted,
     ProviderAnswer,
@@ -37,6 +39,7 @@ class MemoryProvider:
         self._turned_for: tuple[str, ...] = ()
         self._domains: tuple[str, ...] = ()
         self._challenges = 0
+        self._is_live = False
         self._key = 0
         self.is_closed = False
         #: What the machines told their driver, for comparisons.
@@ -63,7 +66,11 @@ class MemoryProvider:
                     out += said
                 case AuthStep(transcript):
                     out += self._machine.send(self._verify(transcript))
-                case TurnRequested(domains):
+                case CountRequested():
+                    waiting = [domain for domain in self._mail if domain in self._domains]
+                    out += self._machine.send(Counted(len(waiting), len(waiting) * len(BODY)))
+                case TurnRequested(domains, is_live):
+                    self._is_live = is_live
                     out += self._machine.send(self._decide(domains))
                 case StartTls(said):
                     out += said  # no handshake in memory: the customer's side sees the 220
@@ -90,7 +97,7 @@ class MemoryProvider:
         domains = asked or self._domains
         if not set(domains) <= set(self._domains):
             return Refuse(r.S450_NOT_YOURS)
-        if not set(self._mail) & set(domains):
+        if not self._is_live and not set(self._mail) & set(domains):
             return Refuse(r.S453_NO_MAIL)
         self._turned_for = domains
         return Turn()
@@ -104,7 +111,8 @@ class MemoryProvider:
                 case Ready():
                     waiting = [domain for domain in self._mail if domain in self._turned_for]
                     if not waiting:
-                        self._sender.quit()
+                        if not self._is_live:
+                            self._sender.quit()
                     else:
                         self._mail.remove(waiting[0])
                         self._key += 1

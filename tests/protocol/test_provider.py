@@ -8,6 +8,7 @@ from shared.protocol import reply as r
 from shared.protocol.events import (
     AuthStep,
     Continue,
+    Counted,
     Denied,
     Ended,
     Granted,
@@ -28,7 +29,8 @@ from tests.protocol.memory_provider import MemoryProvider
 
 PROFILE = ProviderProfile("mx.provider.example", has_starttls=True)
 ALL_ANSWERS: list[ProviderAnswer] = [
-    Continue(b"<1@mx>"), Granted(), Denied(), Unavailable(), Turn(), Refuse(r.S453_NO_MAIL), Shutdown(r.S421_IDLE),
+    Continue(b"<1@mx>"), Granted(), Denied(), Unavailable(), Turn(), Refuse(r.S453_NO_MAIL), Counted(1, 2),
+    Shutdown(r.S421_IDLE),
 ]  # fmt: skip
 
 
@@ -42,6 +44,7 @@ def machine_in(state: State) -> ProviderConnection:
         State.VERIFYING: [b"EHLO c\r\n", b"AUTH CRAM-MD5\r\n"],
         State.CHALLENGED: [b"EHLO c\r\n", b"AUTH CRAM-MD5\r\n", Continue(b"<1@mx>")],
         State.AUTHENTICATED: [b"EHLO c\r\n", b"AUTH CRAM-MD5\r\n", Granted()],
+        State.COUNTING: [b"EHLO c\r\n", b"AUTH CRAM-MD5\r\n", Granted(), b"XODMR STAT\r\n"],
         State.TURNING: [b"EHLO c\r\n", b"AUTH CRAM-MD5\r\n", Granted(), b"ATRN\r\n"],
         State.TURNED: [b"EHLO c\r\n", b"AUTH CRAM-MD5\r\n", Granted(), b"ATRN\r\n", Turn()],
         State.CLOSED: [b"QUIT\r\n"],
@@ -60,7 +63,7 @@ ARGUMENTS = {"EHLO": " c", "AUTH": " CRAM-MD5", "ATRN": " example.org"}
 
 
 @pytest.mark.parametrize("state", COMMANDS)
-@pytest.mark.parametrize("verb", sorted(ELSEWHERE | {"XYZZY"}))
+@pytest.mark.parametrize("verb", sorted(ELSEWHERE | {"XODMR", "XYZZY"}))
 def test_every_verb_in_every_state_is_as_the_table_says(state: State, verb: str) -> None:
     machine = machine_in(state)
     machine.receive_data(f"{verb}{ARGUMENTS.get(verb, '')}\r\n".encode())
