@@ -6,9 +6,9 @@ Every setting is `ODMR_...`; a secret may come from a file: `ODMR_X_FILE=/run/se
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 S = TypeVar("S", bound="Settings")
@@ -66,6 +66,23 @@ class Settings(BaseSettings):
     hostname: str = "mx.localhost"
     #: debug, info, warning or error.
     log_level: Annotated[str, AfterValidator(_is_level)] = "info"
+
+
+class TlsSettings(Settings):
+    """Of a service that speaks TLS."""
+
+    #: Certificate chain and key, PEM. Without them there is no STARTTLS.
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+
+    @model_validator(mode="after")
+    def _certificate_and_key_agree(self) -> Self:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("set both ODMR_TLS_CERTIFICATE and ODMR_TLS_KEY, or neither")
+        for name, path in (("ODMR_TLS_CERTIFICATE", self.tls_certificate), ("ODMR_TLS_KEY", self.tls_key)):
+            if path is not None and not path.is_file():
+                raise ValueError(f"{name} is wrong: {path} cannot be read")
+        return self
 
 
 def load(kind: type[S]) -> S:

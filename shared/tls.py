@@ -26,6 +26,11 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
     return context
 
 
+def server_context_of(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
+    """The same where TLS may be left out."""
+    return None if certificate is None or key is None else server_context(certificate, key)
+
+
 def client_context(ca_file: Path | None) -> ssl.SSLContext:
     """For a caller: the certificate and its name are checked, against this CA or the system's."""
     context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=str(ca_file) if ca_file else None)

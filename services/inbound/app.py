@@ -13,6 +13,7 @@ from shared.storage.accept import Acceptor
 from shared.storage.engine import create_pool
 from shared.storage.hosted import HostedDomains
 from shared.storage.uploads import Uploads
+from shared.tls import server_context_of
 
 log = structlog.get_logger()
 
@@ -38,6 +39,7 @@ async def run(settings: InboundSettings, stop: asyncio.Event) -> None:
         bus=bus,
         clock=Clock(),
         connections=connections,
+        tls=server_context_of(settings.tls_certificate, settings.tls_key),
     )
     loop = asyncio.get_running_loop()
     server = await loop.create_server(factory(parts), host.strip("[]"), int(port), backlog=BACKLOG, reuse_address=True)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ipaddress
+import ssl
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -91,4 +92,5 @@ class Parts:
     bus: Wakes
     clock: Clock
     connections: Connections
+    tls: ssl.SSLContext | None = None
     checks: tuple[Check, ...] = ()

@@ -8,138 +8,51 @@ import asyncio
 from typing import Any, Final
 
 import structlog
-from aiosmtpd.smtp import SMTP
+from aiosmtpd.smtp import Session
 
 from services.inbound import policy
-from services.inbound.handler import Handler, reply_text
+from services.inbound.line import Line, PeerGone
 from services.inbound.parts import Parts
 from services.inbound.policy import Peer
 from services.inbound.transaction import Transaction
-from shared.clock import Clock
 from shared.protocol import reply as r
 from shared.protocol.dotstuff import ContentReader
 from shared.protocol.grammar import BadSyntax, parse_command, parse_mail, parse_rcpt
 from shared.protocol.reply import Reply
-from shared.protocol.wire import MAX_SMTP_LINE, LineBuffer, LineTooLong
+from shared.protocol.wire import LineTooLong
 
 log = structlog.get_logger()
 
-#: Octets read at once, and kept unread by the transport before it waits.
-READ_SIZE: Final = 64 * 1024
-#: Seconds without a command. RFC 5321 4.5.3.2.7: five minutes.
-IDLE_TIME: Final = 300.0
 #: Seconds without a byte in DATA, and the least average rate after the first of them. RELIABILITY 8.
 DATA_SILENCE: Final = 180.0
 LEAST_RATE: Final = 500
-#: Seconds for a reply to be taken.
-WRITE_TIME: Final = 60.0
-#: Seconds that one connection may last in all: a day holds any mail.
-CONNECTION_TIME: Final = 86_400.0
 
 #: aiosmtpd's methods that we let strangers call.
-_COMMANDS: Final = ("EHLO", "HELO", "MAIL", "RCPT", "DATA", "RSET", "NOOP", "VRFY", "QUIT")
-_KNOWN: Final = frozenset({*_COMMANDS, "EXPN", "HELP", "BDAT", "AUTH", "STARTTLS", "ETRN", "TURN", "ATRN"})
+_COMMANDS: Final = ("EHLO", "HELO", "MAIL", "RCPT", "DATA", "RSET", "NOOP", "VRFY", "STARTTLS", "QUIT")
+_KNOWN: Final = frozenset({*_COMMANDS, "EXPN", "HELP", "BDAT", "AUTH", "ETRN", "TURN", "ATRN"})
 
 
-class PeerGone(Exception):
-    """The line is broken, or the sender sleeps. A class of its own: a database that does not answer is no such thing."""
-
-
-class InboundConnection(SMTP):
+class InboundConnection(Line):
     """One sender. The envelope is our own, in `_transaction`."""
 
-    line_length_limit = READ_SIZE
-
     def __init__(self, parts: Parts) -> None:
-        super().__init__(
-            Handler(), data_size_limit=parts.max_message, hostname=parts.hostname, ident="", timeout=CONNECTION_TIME
-        )
-        self._parts = parts
-        self._clock: Clock = parts.clock
-        self._lines = LineBuffer(MAX_SMTP_LINE)
-        self._out = bytearray()
+        super().__init__(parts)
         self._transaction: Transaction | None = None
         self._errors = 0
         self._overshoot = 0
         self._junk = 0
-        self._is_idle = False
-        self._is_over = False
-        self._address = ""
 
-    # --- the life of the connection -----------------------------------------------------------------------------------
+    def may_be_shut_down(self) -> bool:
+        """Between transactions."""
+        return self._transaction is None
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Counts itself in."""
-        peer = transport.get_extra_info("peername")
-        self._address = str(peer[0]) if peer else ""
-        self._parts.connections.add(self, self._address)
-        super().connection_made(transport)
+    async def drop(self) -> None:
+        """The line is over: a transaction that was begun comes to nothing."""
+        if self._transaction is not None:
+            await self._transaction.drop()
 
-    def connection_lost(self, error: Exception | None) -> None:
-        """Counts itself out."""
-        self._parts.connections.remove(self, self._address)
-        super().connection_lost(error)
-
-    def eof_received(self) -> bool:
-        """A sender that closes its half still hears our replies; aiosmtpd would cancel what runs (A8)."""
-        self._reader.feed_eof()
-        return True
-
-    def _reset_timeout(self, duration: float | None = None) -> None:
-        """aiosmtpd's timer is the connection's whole life here; idle time is kept where we read."""
-        if self._timeout_handle is None:
-            super()._reset_timeout(duration)
-
-    def shut_down(self) -> None:
-        """SIGTERM: between commands say 421 and close; a transaction goes on to its reply."""
-        self._is_over = True
-        if self._is_idle and self.transport is not None:
-            self._writer.write(r.S421_SHUTTING_DOWN.to_wire())
-            self.transport.close()
-
-    async def push(self, status: str | bytes) -> None:
-        """Replies gather and go out together before we read again: one segment for EHLO or for a pipelined group."""
-        self._out += (status if isinstance(status, bytes) else status.encode("ascii", "replace")) + b"\r\n"
-
-    async def _flush(self) -> None:
-        data = bytes(self._out)
-        self._out.clear()
-        if data:
-            try:
-                self._writer.write(data)
-                async with asyncio.timeout(WRITE_TIME):
-                    await self._writer.drain()
-            except OSError as error:
-                raise PeerGone(f"{type(error).__name__}: {error}") from None
-
-    async def _say(self, reply: Reply) -> None:
-        await self.push(reply_text(reply))
-
-    async def _read(self, seconds: float) -> bytes:
-        await self._flush()
-        try:
-            async with asyncio.timeout(seconds):
-                data: bytes = await self._reader.read(READ_SIZE)
-        except TimeoutError:
-            await self._say(r.S421_IDLE)
-            await self._flush()
-            raise PeerGone(f"nothing for {seconds:.0f} s") from None
-        except OSError as error:
-            raise PeerGone(f"{type(error).__name__}: {error}") from None
-        return data
-
-    async def _handle_client(self) -> None:
-        structlog.contextvars.bind_contextvars(peer=self._address)
-        try:
-            await self._converse()
-        except PeerGone as error:
-            log.info("connection.broken", error=str(error))
-        finally:
-            if self._transaction is not None:
-                await self._transaction.drop()
-            self._writer.close()
-
-    async def _converse(self) -> None:
+    async def converse(self) -> None:
+        """From the greeting to the end."""
         refusal = self._parts.connections.refuse(self._address) or await self._checked_connect()
         if refusal is not None:
             await self._say(refusal)
@@ -164,18 +77,6 @@ class InboundConnection(SMTP):
             if (refusal := await check.connected(Peer(self._address))) is not None:
                 return refusal
         return None
-
-    async def _next_line(self) -> bytes | None:
-        while (line := self._lines.next_line()) is None:
-            self._is_idle = self._transaction is None
-            try:
-                data = await self._read(IDLE_TIME)
-            finally:
-                self._is_idle = False
-            if not data:
-                return None
-            self._lines.feed(data)
-        return line
 
     # --- commands -----------------------------------------------------------------------------------------------------
 
@@ -254,6 +155,29 @@ class InboundConnection(SMTP):
         if not await self._moved_nothing():
             await self._say(r.S252_CANNOT_VERIFY)
 
+    async def smtp_STARTTLS(self, argument: str) -> None:  # noqa: N802
+        """RFC 3207. What came behind it in clear is never run under TLS: it ends the connection."""
+        if self._parts.tls is None:
+            await self._refuse(r.S502_NOT_HERE, "no STARTTLS")
+        elif self._tls_protocol is not None:
+            await self._refuse(r.S503_TLS_ACTIVE, "STARTTLS under TLS")
+        elif argument:
+            await self._refuse(r.S501_SYNTAX, "STARTTLS with an argument")
+        elif self._lines:
+            self._is_over = True
+            await self._say(r.S421_EARLY_BYTES)
+        else:
+            await self._reset()
+            await self._say(r.S220_READY_FOR_TLS)
+            await self._flush()
+            await self._handshake(self._parts.tls)
+
+    def _protocol_name(self, session: Session) -> str:
+        """RFC 3848."""
+        if not session.extended_smtp:
+            return "SMTP"
+        return "ESMTPS" if self._tls_protocol is not None else "ESMTP"
+
     async def smtp_QUIT(self, _argument: str) -> None:  # noqa: N802
         """RFC 5321 4.1.1.10."""
         await self._reset()
@@ -276,7 +200,7 @@ class InboundConnection(SMTP):
             await self._refuse(r.S501_BAD_ADDRESS, str(error))
             return
         refusal = policy.refuse_mail(command, self._parts.max_message)
-        transaction = Transaction(self._parts, Peer(self._address, helo), command.path, session.extended_smtp)
+        transaction = Transaction(self._parts, Peer(self._address, helo), command.path, self._protocol_name(session))
         refusal = refusal or await transaction.check_reverse_path()
         if refusal is not None:
             await self._refuse(refusal, "MAIL")
@@ -326,7 +250,7 @@ class InboundConnection(SMTP):
         await transaction.begin_content()
         reader = ContentReader()
         data = self._lines.take_rest()
-        began, received = self._clock.monotonic(), 0
+        began, received = self._parts.clock.monotonic(), 0
         while True:
             await transaction.add_content(reader.feed(data))
             if reader.is_complete:
@@ -336,7 +260,7 @@ class InboundConnection(SMTP):
             if not data:
                 raise PeerGone("the sender closed in DATA")
             received += len(data)
-            elapsed = self._clock.monotonic() - began
+            elapsed = self._parts.clock.monotonic() - began
             cut = r.S552_TOO_BIG if received > 2 * self._parts.max_message else None
             if elapsed > DATA_SILENCE and received < LEAST_RATE * elapsed:
                 cut = r.S421_IDLE

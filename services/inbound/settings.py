@@ -3,10 +3,10 @@
 from pydantic import Field
 
 from services.inbound.policy import MAX_MESSAGE
-from shared.config import Listen, Settings
+from shared.config import Listen, TlsSettings
 
 
-class InboundSettings(Settings):
+class InboundSettings(TlsSettings):
     """inbound's own."""
 
     #: host:port of the MX port.

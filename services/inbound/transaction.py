@@ -28,13 +28,13 @@ MAX_HELO: Final = 255
 
 
 class Transaction:
-    """Used by one connection. What it raises is a fault of ours: 451."""
+    """Used by one connection. What it raises is a fault of ours: 451. `protocol` is what Received says (RFC 3848)."""
 
-    def __init__(self, parts: Parts, peer: Peer, reverse_path: Path, is_extended: bool) -> None:
+    def __init__(self, parts: Parts, peer: Peer, reverse_path: Path, protocol: str) -> None:
         self._parts = parts
         self._peer = peer
         self._reverse_path = reverse_path
-        self._is_extended = is_extended
+        self._protocol = protocol
         self._id = MessageId(parts.clock.new_id())
         self._recipients: dict[str, Recipient] = {}
         self._content = IncomingContent(parts.uploads, self._id, parts.max_message)
@@ -140,9 +140,8 @@ class Transaction:
     def _received(self) -> bytes:
         helo = self._peer.helo[:MAX_HELO]
         name = helo if is_domain(helo) else "unknown"  # nothing of the peer's stands in a header unproved
-        protocol = "ESMTP" if self._is_extended else "SMTP"
         address = f"IPv6:{self._peer.address}" if ":" in self._peer.address else self._peer.address
         return (
-            f"Received: from {name} ([{address}])\r\n\tby {self._parts.hostname} with {protocol} id {self._id.hex};\r\n"
+            f"Received: from {name} ([{address}])\r\n\tby {self._parts.hostname} with {self._protocol} id {self._id.hex};\r\n"
             f"\t{format_datetime(self._parts.clock.now())}\r\n"
         ).encode("ascii", "replace")

@@ -17,16 +17,14 @@ from shared.protocol.provider import ProviderProfile
 from shared.storage.engine import create_pool
 from shared.storage.sessions import Sessions
 from shared.storage.spool import Spool
-from shared.tls import Stream, server_context
+from shared.tls import Stream, server_context_of
 
 log = structlog.get_logger()
 
 
 async def run(settings: OdmrSettings, stop: asyncio.Event) -> None:
     """Serves until `stop` is set, then lets the sessions finish their message."""
-    tls = None
-    if settings.tls_certificate is not None and settings.tls_key is not None:
-        tls = server_context(settings.tls_certificate, settings.tls_key)
+    tls = server_context_of(settings.tls_certificate, settings.tls_key)
     plain = bind(settings.odmr_listen)
     secure = bind(settings.odmr_tls_listen) if settings.odmr_tls_listen else None
     pool = await create_pool(settings.database_url)

@@ -1,27 +1,23 @@
 """What odmr is told."""
 
 from datetime import timedelta
-from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from shared.config import Listen, Settings
+from shared.config import Listen, TlsSettings
 from shared.domain.lease import LEASE_TIME, LeaseTerms
 
 #: Mechanisms that this version has. PLAIN, EXTERNAL and SCRAM-SHA-256 are refused with 504.
 CRAM_MD5 = "CRAM-MD5"
 
 
-class OdmrSettings(Settings):
+class OdmrSettings(TlsSettings):
     """odmr's own: where it listens, and what it asks of a customer."""
 
     #: host:port of the ODMR port (STARTTLS), and of the one with TLS from the first octet; empty for none.
     odmr_listen: Listen = "127.0.0.1:3366"
     odmr_tls_listen: Listen | Literal[""] = ""
-    #: Certificate chain and key, PEM. Without them there is no STARTTLS.
-    tls_certificate: Path | None = None
-    tls_key: Path | None = None
     #: Where CRAM-MD5 is offered: tls, always or never.
     cram_md5: Literal["tls", "always", "never"] = "tls"
     #: How long a session's lease lasts without renewal.
@@ -32,12 +28,7 @@ class OdmrSettings(Settings):
     drain_seconds: float = Field(default=30.0, ge=0)
 
     @model_validator(mode="after")
-    def _agree(self) -> "OdmrSettings":
-        if (self.tls_certificate is None) != (self.tls_key is None):
-            raise ValueError("set both ODMR_TLS_CERTIFICATE and ODMR_TLS_KEY, or neither")
-        for name, path in (("ODMR_TLS_CERTIFICATE", self.tls_certificate), ("ODMR_TLS_KEY", self.tls_key)):
-            if path is not None and not path.is_file():
-                raise ValueError(f"{name} is wrong: {path} cannot be read")
+    def _tls_port_has_a_certificate(self) -> Self:
         if self.odmr_tls_listen and self.tls_certificate is None:
             raise ValueError("ODMR_ODMR_TLS_LISTEN needs ODMR_TLS_CERTIFICATE and ODMR_TLS_KEY")
         return self

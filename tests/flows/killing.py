@@ -29,7 +29,7 @@ MOMENTS = {
 }
 VICTIMS = ("inbound", "odmr", "auth", "outbound", "connector", "postgres", "nats")
 #: Settings under which a lost lease is found fast.
-SETTINGS = {"ODMR_LEASE_SECONDS": "2"}
+SETTINGS = {"ODMR_LEASE_SECONDS": "4"}
 #: Victims whose death may leave a message sent and its disposition not committed. RELIABILITY L4, rule a.
 MAY_REPEAT = frozenset({"odmr", "connector", "postgres"})
 MESSAGES = 6
