@@ -1,6 +1,7 @@
 """What every service's main does: settings, logs, failpoints, signals. A service is a coroutine that runs until told."""
 
 import asyncio
+import resource
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -26,6 +27,10 @@ def main(name: str, kind: type[S], run: Callable[[S, asyncio.Event], Awaitable[N
         sys.stderr.write(f"{error}\n")
         raise SystemExit(EX_CONFIG) from None
     observe.configure(name, settings.log_level)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(
+        resource.RLIMIT_NOFILE, (most, most)
+    )  # a connection is a descriptor; the soft limit is for select()
 
     async def until_told() -> None:
         stop = asyncio.Event()

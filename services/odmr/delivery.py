@@ -84,6 +84,8 @@ class Delivery:
         self._ahead: asyncio.Task[list[LeasedRecipient]] | None = None
         self._in_flight: dict[int, list[LeasedRecipient]] = {}
         self._next_key = 0
+        self._replied: tuple[int, Step | None] = (-1, None)
+        self._deadline = 0.0
         self._is_exhausted = False
         self._messages = 0
         self._octets = 0
@@ -158,7 +160,11 @@ class Delivery:
         except OSError:
             await self._read_to_the_end()
             return
-        done, _ = await asyncio.wait({self._read()}, timeout=limit)
+        now = self._parts.clock.monotonic()
+        if self._replied != (self._sender.replies, self._sender.waits_for):  # octets alone buy no time
+            self._replied = (self._sender.replies, self._sender.waits_for)
+            self._deadline = now + limit
+        done, _ = await asyncio.wait({self._read()}, timeout=max(0.0, self._deadline - now))
         if done:
             self._take_data()
         else:
@@ -215,6 +221,7 @@ class Delivery:
                 tuple(row.forward_path for row in group),
                 first.size,
                 first.has_eight_bit,
+                first.sends_eight_bit,
             )
         )
 
@@ -322,7 +329,8 @@ class Delivery:
         failpoint("odmr.replied")
         group = self._in_flight.pop(key)
         now = self._parts.clock.now()
-        rows = [(row, decide(outcome, attempts=row.attempts, age=max(now - row.received_at, _NOT_YET)))
+        rows = [(row, decide(
+ outcome, attempts=row.attempts, age=max(now - row.received_at, _NOT_YET), fail_after=row.fail_after))
                 for row, outcome in zip(group, outcomes, strict=True)]  # fmt: skip
         delivered = [row for row, disposition in rows if isinstance(disposition, Delivered)]
         if delivered:

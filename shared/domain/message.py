@@ -2,7 +2,7 @@
 
 import enum
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from shared.domain.names import CustomerId, DomainId, DomainName, MessageId, RecipientId
 
@@ -63,3 +63,6 @@ class LeasedRecipient:
     attempts: int
     received_at: datetime
     next_at: datetime
+    #: The domain's policies: 8-bit content goes to a server without 8BITMIME; how long a 5xx before the content is no end.
+    sends_eight_bit: bool
+    fail_after: timedelta

@@ -53,6 +53,8 @@ class Transaction:
     forward_paths: tuple[str, ...]
     size: int
     has_eight_bit: bool = False
+    #: Send 8-bit content also to a server that does not say that it takes it (it most likely does).
+    sends_eight_bit: bool = False
 
 
 class SenderError(Exception):
@@ -76,6 +78,8 @@ class SmtpSender:
         self._next_recipient = 0
         self._writer: ContentWriter | None = None
         self._is_ready = False
+        #: Replies taken: the driver's time limit runs from the last of them, not from the last octet.
+        self.replies = 0
         self._eof = False
         self._over = False
 
@@ -142,13 +146,16 @@ class SmtpSender:
         self._outcomes = [None] * len(transaction.forward_paths)
         self._next_recipient = 0
         limit = self._keywords.get("SIZE", "")
-        if transaction.has_eight_bit and "8BITMIME" not in self._keywords:
+        declares = transaction.has_eight_bit and "8BITMIME" in self._keywords
+        if transaction.has_eight_bit and not declares and not transaction.sends_eight_bit:
             self._finish_all(Outcome(Stage.NEEDS_8BITMIME))
             return
         if limit.isdigit() and 0 < int(limit) < transaction.size:
             self._finish_all(Outcome(Stage.OVER_SIZE))
             return
-        self._command(Step.MAIL, f"MAIL FROM:<{transaction.reverse_path}>{self._parameters(transaction)}")
+        self._command(
+            Step.MAIL, f"MAIL FROM:<{transaction.reverse_path}>{self._size(transaction)}{' BODY=8BITMIME' * declares}"
+        )
         if self.pipelines:
             for forward_path in transaction.forward_paths:
                 self._command(Step.RCPT, f"RCPT TO:<{forward_path}>")
@@ -189,6 +196,7 @@ class SmtpSender:
     # --- what the server says -----------------------------------------------------------------------------------------
 
     def _take(self, reply: Reply) -> None:
+        self.replies += 1
         if not self._waiting:
             self._end(clean=reply.code == 421, why=f"a reply that nothing asked for: {reply}")
             return
@@ -315,9 +323,8 @@ class SmtpSender:
         self._waiting.clear()
         self._events.append(SenderEnded(clean, why))
 
-    def _parameters(self, transaction: Transaction) -> str:
-        size = f" SIZE={transaction.size}" if "SIZE" in self._keywords else ""
-        return size + (" BODY=8BITMIME" if transaction.has_eight_bit else "")
+    def _size(self, transaction: Transaction) -> str:
+        return f" SIZE={transaction.size}" if "SIZE" in self._keywords else ""
 
     def _command(self, step: Step, line: str) -> None:
         self._waiting.append(step)

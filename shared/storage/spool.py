@@ -35,7 +35,9 @@ WITH due AS (
     UPDATE recipients r SET state = 'leased', lease_id = $1, last_session_id = $2 FROM due WHERE r.id = due.id
     RETURNING r.id, r.message_id, r.domain_id, r.domain, r.forward_path, r.attempts, r.received_at, r.next_at
 )
-SELECT l.*, m.reverse_path, m.size, m.has_eight_bit FROM leased l JOIN messages m ON m.id = l.message_id
+SELECT l.*, m.reverse_path, m.size, m.has_eight_bit, d.eight_bit = 'send' AS sends_eight_bit,
+    make_interval(secs => d.fail_after_seconds) AS fail_after
+FROM leased l JOIN messages m ON m.id = l.message_id JOIN domains d ON d.id = l.domain_id
 ORDER BY l.next_at, l.id
 """
 

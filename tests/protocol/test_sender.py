@@ -1,6 +1,7 @@
 """The sender: what each reply, break and disorder makes of a message; any cut of the server's bytes."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -183,6 +184,8 @@ def test_what_the_server_cannot_take_is_not_said() -> None:
     assert driver.outcomes == [[(Stage.NEEDS_8BITMIME, 0)]] and b"MAIL" not in driver.sent
     driver = Driver([big]).feed(HELLO)
     assert driver.outcomes == [[(Stage.OVER_SIZE, 0)]] and b"MAIL" not in driver.sent
+    anyway = replace(eight, sends_eight_bit=True)
+    assert b"MAIL FROM:<a@b.example>\r\n" in Driver([anyway]).feed(b"220 c\r\n250 c\r\n").sent
     driver = Driver([eight]).feed(HELLO)
     assert b"MAIL FROM:<a@b.example> SIZE=10 BODY=8BITMIME\r\n" in driver.sent
 

@@ -42,6 +42,18 @@ async def test_r61_rows_come_in_order_and_once(database_url: str, pool: Pool) ->
     assert await spool.lease(first, [customer.domain], 64, with_back_off=True) == []
 
 
+async def test_a_lease_tells_the_domains_policies(database_url: str, pool: Pool) -> None:
+    customer, spool = await seed(database_url), Spool(pool)
+    await fill(pool, customer, 2)
+    lease = customer.lease()
+    await spool.open_lease(lease, TIME)
+    [first] = await spool.lease(lease, [customer.domain], 1, with_back_off=True)
+    assert (first.sends_eight_bit, first.fail_after) == (False, timedelta(hours=4))
+    await pool.execute("UPDATE domains SET eight_bit = 'send', fail_after_seconds = 60")
+    [second] = await spool.lease(lease, [customer.domain], 1, with_back_off=True)
+    assert (second.sends_eight_bit, second.fail_after) == (True, timedelta(minutes=1))
+
+
 async def test_two_sessions_at_once_share_without_a_duplicate(database_url: str, pool: Pool) -> None:
     """R59."""
     customer, spool = await seed(database_url), Spool(pool)
