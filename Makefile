@@ -6,7 +6,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test check show-1 lint format lock clean
+.PHONY: help setup demo run test compose-test check show-1 lint format lock clean
 
 ##@ Use it
 help: ## this page
@@ -23,7 +23,10 @@ run: $(STAMP) ## run the provider until Ctrl-C: SMTP 2525, ODMR 3366 and 3367, H
 
 ##@ Work on it
 test: $(STAMP) ## all tests, on real servers
-	@$(PY) -m pytest -n 2 --dist loadgroup $(ARGS)
+	@$(PY) -m pytest -n 2 --dist loadgroup --ignore=tests/compose $(ARGS)
+
+compose-test: $(STAMP) ## docker-compose.yml for real, where a Docker engine answers
+	@$(PY) -m pytest tests/compose
 
 check: $(STAMP) ## ruff, mypy --strict, the import rules
 	@$(PY) -m ruff check .
@@ -39,7 +42,7 @@ show-1: $(STAMP) ## run the list that issue "The main job" must show; writes doc
 	@$(PY) -m tests.show.one $(LINE)
 
 lock: ## write requirements/*.txt anew (needs uv)
-	@for extra in inbound auth odmr outbound api cli local dev; do \
+	@for extra in inbound auth odmr outbound api cli provider local dev; do \
 	  uv pip compile -q --upgrade pyproject.toml --extra $$extra --universal --python-version 3.11 --generate-hashes \
 	    --custom-compile-command "make lock" -o requirements/$$extra.txt || exit 1; done
 

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -17,6 +18,8 @@ def call(method: str, path: str, body: dict[str, Any] | None = None) -> dict[str
     """One request; gives the answer, or says in one sentence why there is none and exits."""
     known = environment()
     url, key = known.get("ODMR_API_URL", "http://127.0.0.1:8025"), known.get("ODMR_API_KEY", "")
+    if known.get("ODMR_API_KEY_FILE"):
+        key = Path(known["ODMR_API_KEY_FILE"]).read_text().strip()
     if not key:
         _exit(
             "ODMR_API_KEY is not set; `set -a; . .local/demo.env` sets it for the provider of `make run`",

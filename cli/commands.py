@@ -106,13 +106,26 @@ def queue_ls(domain_name: str, *, as_json: AsJson = False) -> None:
 
 @db.command(name="upgrade")
 def db_upgrade() -> int:
-    """Brings the database at ODMR_DATABASE_URL to this version's schema."""
-    from shared.config import environment
-    from shared.storage.schema import upgrade
+    """Brings the database at ODMR_DATABASE_URL to this version's schema.
 
-    url = environment().get("ODMR_DATABASE_URL", "")
-    if not url:
-        print("ODMR_DATABASE_URL is not set; write postgresql://user:password@host:port/database")
-        return 78
-    asyncio.run(upgrade(url))
-    return 0
+    With ODMR_OPERATOR_KEY (or _FILE) set, that key speaks for the operator from now on.
+    """
+    from cli.database import upgrade
+
+    return asyncio.run(upgrade())
+
+
+@app.command
+def health() -> int:
+    """Asks the service of this container whether it is ready; 0 when it is."""
+    from cli.health import is_ready
+
+    return 0 if is_ready() else 1
+
+
+@app.command(name="hand-out", show=False)
+def hand_out(root: Path, *, hostname: str = "localhost") -> None:
+    """Makes the secrets of docker-compose.yml, one folder a container."""
+    from localserve.compose import hand_out as make
+
+    make(root, hostname)

@@ -17,8 +17,8 @@ from shared.clock import Clock
 LIFETIME: Final = timedelta(days=3650)
 
 
-def prepare(layout: Layout, clock: Clock) -> tuple[Path, Path, Path]:
-    """CA, certificate chain and key, PEM."""
+def prepare(layout: Layout, clock: Clock, hostname: str = "localhost") -> tuple[Path, Path, Path]:
+    """CA, certificate chain and key, PEM, for this name and for this machine's own."""
     folder = layout.root / "tls"
     ca_file, chain_file, key_file = folder / "ca.pem", folder / "server.pem", folder / "server.key"
     if not (ca_file.is_file() and chain_file.is_file() and key_file.is_file()):
@@ -35,7 +35,8 @@ def prepare(layout: Layout, clock: Clock) -> tuple[Path, Path, Path]:
             .sign(ca_key, SHA256())
         )
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-        names = [x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1")), x509.IPAddress(ip_address("::1"))]
+        names: list[x509.GeneralName] = [x509.DNSName(known) for known in dict.fromkeys((hostname, "localhost"))]
+        names += [x509.IPAddress(ip_address(known)) for known in ("127.0.0.1", "::1")]
         certificate = (
             x509.CertificateBuilder(ca_name, name, key.public_key(), x509.random_serial_number(), now, now + LIFETIME)
             .add_extension(x509.SubjectAlternativeName(names), critical=False)

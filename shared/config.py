@@ -6,7 +6,7 @@ Every setting is `ODMR_...`; a secret may come from a file: `ODMR_X_FILE=/run/se
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -64,6 +64,8 @@ class Settings(BaseSettings):
     nats_url: Annotated[str, AfterValidator(_is_nats)] = Field(repr=False)
     #: Our name in greetings and Received lines.
     hostname: str = "mx.localhost"
+    #: host:port for /livez and /readyz; empty for none.
+    admin_listen: Listen | Literal[""] = ""
     #: debug, info, warning or error.
     log_level: Annotated[str, AfterValidator(_is_level)] = "info"
 

@@ -12,11 +12,12 @@ from services.api import credentials, customers, domains, errors
 from services.api.parts import Parts
 from services.api.settings import ApiSettings
 from shared import VERSION
+from shared.admin import admin_port
 from shared.bus.connection import Bus
 from shared.clock import Clock
 from shared.storage.credentials import ApiKeys
 from shared.storage.customers import Customers
-from shared.storage.engine import create_engine
+from shared.storage.engine import create_engine, engine_answers
 
 log = structlog.get_logger()
 
@@ -44,7 +45,12 @@ async def run(settings: ApiSettings, stop: asyncio.Event) -> None:
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
     serving = asyncio.create_task(server.serve(sockets=[sock]))
     log.info("api.ready", listen=settings.api_listen)
-    await stop.wait()
+
+    async def is_ready() -> bool:
+        return await engine_answers(engine)
+
+    async with admin_port(settings.admin_listen, stop, is_ready):
+        await stop.wait()
     server.should_exit = True
     await serving
     await bus.close()

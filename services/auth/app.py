@@ -9,11 +9,12 @@ from services.auth.responder import Responder
 from services.auth.seal import Seal
 from services.auth.settings import AuthSettings
 from services.auth.verifier import Verifier
+from shared.admin import admin_port
 from shared.bus import subjects
 from shared.bus.connection import Bus
 from shared.clock import Clock
 from shared.storage.credentials import Credentials
-from shared.storage.engine import create_engine
+from shared.storage.engine import create_engine, engine_answers
 
 log = structlog.get_logger()
 
@@ -32,7 +33,12 @@ async def run(settings: AuthSettings, stop: asyncio.Event) -> None:
         await bus.subscribe(subjects.AUTH_VERIFY, responder.verify, queue="auth")
         await bus.subscribe(subjects.AUTH_MINT, responder.mint, queue="auth")
         log.info("auth.ready")
-        await stop.wait()
+
+        async def is_ready() -> bool:
+            return await engine_answers(engine) and bus.is_connected
+
+        async with admin_port(settings.admin_listen, stop, is_ready):
+            await stop.wait()
     finally:
         await bus.close()
         await engine.dispose()

@@ -7,10 +7,11 @@ import structlog
 from services.inbound.parts import Connections, Parts
 from services.inbound.server import factory
 from services.inbound.settings import InboundSettings
+from shared.admin import admin_port
 from shared.bus.connection import Bus
 from shared.clock import Clock
 from shared.storage.accept import Acceptor
-from shared.storage.engine import create_pool
+from shared.storage.engine import answers, create_pool
 from shared.storage.hosted import HostedDomains
 from shared.storage.uploads import Uploads
 from shared.tls import server_context_of
@@ -44,7 +45,12 @@ async def run(settings: InboundSettings, stop: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
     server = await loop.create_server(factory(parts), host.strip("[]"), int(port), backlog=BACKLOG, reuse_address=True)
     log.info("inbound.ready", listen=settings.smtp_listen)
-    await stop.wait()
+
+    async def is_ready() -> bool:
+        return await answers(pool)
+
+    async with admin_port(settings.admin_listen, stop, is_ready):
+        await stop.wait()
     server.close()
     connections.shut_down()
     await connections.ended(settings.drain_seconds)

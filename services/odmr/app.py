@@ -10,11 +10,12 @@ from services.odmr.parts import Parts
 from services.odmr.session import Session
 from services.odmr.settings import OdmrSettings
 from services.odmr.wakeups import Wakeups
+from shared.admin import admin_port
 from shared.bus import subjects
 from shared.bus.connection import Bus
 from shared.clock import Clock
 from shared.protocol.provider import ProviderProfile
-from shared.storage.engine import create_pool
+from shared.storage.engine import answers, create_pool
 from shared.storage.sessions import Sessions
 from shared.storage.spool import Spool
 from shared.tls import Stream, server_context_of
@@ -56,7 +57,12 @@ async def run(settings: OdmrSettings, stop: asyncio.Event) -> None:
     running.append(asyncio.create_task(wakeups.poll_for_ever(settings.poll_seconds)))
     running.append(asyncio.create_task(bus.subscribe(subjects.MAIL_QUEUED_ALL, wakeups.heard)))
     log.info("odmr.ready", listen=settings.odmr_listen, tls_listen=settings.odmr_tls_listen)
-    await stop.wait()
+
+    async def is_ready() -> bool:
+        return await answers(pool)
+
+    async with admin_port(settings.admin_listen, stop, is_ready):
+        await stop.wait()
     for task in running:
         task.cancel()
     await asyncio.gather(*running, return_exceptions=True)

@@ -3,6 +3,7 @@
 from typing import Final, TypeAlias
 
 import asyncpg
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 #: Seconds until a statement counts as hung. RELIABILITY P2: 451 within 5 s.
@@ -48,6 +49,17 @@ def create_engine(database_url: str, *, size: int = 4) -> AsyncEngine:
         pool_timeout=STATEMENT_TIMEOUT,
         connect_args={"timeout": CONNECT_TIMEOUT, "command_timeout": STATEMENT_TIMEOUT},
     )
+
+
+async def answers(pool: Pool) -> bool:
+    """Whether the database answers."""
+    return bool(await pool.fetchval("SELECT true"))
+
+
+async def engine_answers(engine: AsyncEngine) -> bool:
+    """The same of an engine."""
+    async with engine.connect() as connection:
+        return bool((await connection.execute(text("SELECT true"))).scalar())
 
 
 async def create_pool(database_url: str, *, size: int = 8) -> Pool:

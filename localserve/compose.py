@@ -1,0 +1,55 @@
+"""What the containers of docker-compose.yml need and nobody should write by hand: passwords, keys, certificates.
+
+A one-shot container runs this before the others, with a volume for each of them; what is there already stays. Each service
+mounts its own volume only, so that nobody but auth has the key that opens secrets.
+"""
+
+import base64
+import json
+import secrets
+from pathlib import Path
+from typing import Final
+
+from localserve import certificates
+from localserve.layout import SERVICES, Layout
+from shared.bus.connection import allowed_users
+from shared.bus.subjects import ALLOWED
+from shared.clock import Clock
+
+#: Names and ports inside the compose network.
+DATABASE_HOST: Final = "postgres:5432"
+NATS_HOST: Final = "nats:4222"
+
+
+def hand_out(root: Path, hostname: str) -> None:
+    """Writes each volume below `root`: postgres, nats, tls, and one a service."""
+    for name in ("postgres", "nats", *SERVICES):
+        (root / name).mkdir(parents=True, exist_ok=True)
+    password = _once(root / "postgres" / "password", secrets.token_hex(24))
+    nats = {service: _once(root / "nats" / f"{service}.password", secrets.token_hex(24)) for service in SERVICES}
+    users = allowed_users({service: (service, nats[service]) for service in SERVICES}, ALLOWED)
+    configuration = {"listen": "0.0.0.0:4222", "http": "127.0.0.1:8222", "authorization": {"users": users}}
+    (root / "nats" / "nats.conf").write_text(json.dumps(configuration, indent=1))
+    for service in SERVICES:
+        (root / service / "database_url").write_text(f"postgresql://odmr:{password}@{DATABASE_HOST}/odmr")
+        (root / service / "nats_url").write_text(f"nats://{service}:{nats[service]}@{NATS_HOST}")
+    _once(root / "auth" / "seal_key", base64.b64encode(secrets.token_bytes(32)).decode("ascii"))
+    _once(root / "api" / "operator_key", f"odmr_operator_{secrets.token_urlsafe(32)}")
+    for service in ("inbound", "odmr"):
+        _certificate(root / service, hostname)
+
+
+def _once(path: Path, value: str) -> str:
+    """The value that the file has, or from now on has. Its volume is what keeps it from others."""
+    if not path.is_file():
+        path.write_text(value)
+    return path.read_text()
+
+
+def _certificate(folder: Path, hostname: str) -> None:
+    """One of a CA of our own, until the operator mounts a real one over it."""
+    layout = Layout(folder)
+    layout.prepare()
+    _, _, key = certificates.prepare(layout, Clock(), hostname)
+    (folder / "tls").chmod(0o755)
+    key.chmod(0o644)
