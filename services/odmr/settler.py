@@ -9,7 +9,6 @@ import structlog
 from shared.domain.disposition import Disposition
 from shared.domain.names import RecipientId
 from shared.failpoint import failpoint
-from shared.storage.engine import CONNECTION_LOST
 from shared.storage.spool import Lease, Spool
 
 log = structlog.get_logger()
@@ -74,14 +73,12 @@ class Settler:
                 failpoint("odmr.before_settle")
                 changed = await self._spool.settle(self._lease, batch)
                 failpoint("odmr.settled")
-            except CONNECTION_LOST as error:
+            except Exception as error:  # whatever it is: what is not settled is sent twice
+                log.warning("settle.failed", rows=len(batch), error=f"{type(error).__name__}: {error}")
                 if loop.time() > deadline:
-                    log.error("settle.given_up", rows=len(batch), error=str(error))
+                    log.error("settle.given_up", rows=len(batch))
                     return
                 await asyncio.sleep(RETRY_EVERY)
-            except Exception:
-                log.exception("settle.failed", rows=len(batch))
-                return
             else:
                 if len(changed) < len(batch):
                     log.warning("settle.fenced", rows=len(batch) - len(changed))

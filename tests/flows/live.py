@@ -9,6 +9,7 @@ import asyncpg
 from localserve.layout import Ports, temporary_root
 from localserve.provider import Provider
 from localserve.provision import provision
+from tests.waiting import until
 
 
 @asynccontextmanager
@@ -53,3 +54,16 @@ class SocketLine:
 async def database(provider: Provider) -> "asyncpg.Connection[asyncpg.Record]":
     """A look into the spool."""
     return await asyncpg.connect(provider.database_url)
+
+
+async def settled(provider: Provider) -> None:
+    """Returns when nothing is queued or leased: what was sent and is not committed yet would come again after a fault."""
+    connection = await database(provider)
+
+    async def nothing_waits() -> bool:
+        return not await connection.fetchval("SELECT count(*) FROM recipients WHERE state IN ('queued', 'leased')")
+
+    try:
+        await until(nothing_waits, 30, "everything delivered is settled")
+    finally:
+        await connection.close()

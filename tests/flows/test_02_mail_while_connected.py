@@ -11,7 +11,7 @@ import pytest
 from localserve.provider import Provider
 from localserve.sink import Sink
 from tests.flows.customer import start
-from tests.flows.live import database, running
+from tests.flows.live import database, running, settled
 from tests.flows.sender import Ledger, name_of, send_all
 from tests.waiting import until
 
@@ -22,17 +22,6 @@ pytestmark = [pytest.mark.xdist_group("live"), pytest.mark.timeout(180)]
 async def provider() -> AsyncIterator[Provider]:
     async with running(ODMR_POLL_SECONDS="1", ODMR_LEASE_SECONDS="2") as provider:
         yield provider
-
-
-async def settled(provider: Provider) -> None:
-    """Returns when nothing is queued or leased."""
-    connection = await database(provider)
-
-    async def nothing_waits() -> bool:
-        return not await connection.fetchval("SELECT count(*) FROM recipients WHERE state IN ('queued', 'leased')")
-
-    await until(nothing_waits, 20)
-    await connection.close()
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ from connector.outcome import Exit
 from localserve.provider import Provider
 from localserve.sink import Sink
 from tests.flows.customer import call
-from tests.flows.live import SocketLine, running
+from tests.flows.live import SocketLine, running, settled
 from tests.flows.sender import DOMAIN, Ledger, name_of, send_all
 from tests.waiting import until
 
@@ -57,6 +57,7 @@ async def test_r12_no_auth_is_454_and_mail_still_comes_in(provider: Provider, wh
     await until(comes, 30)
     assert [name_of(message.content) for message in sink.messages] == [f"without-{who}"]
     await sink.stop()
+    await settled(provider)
 
 
 def _rcpt(port: int) -> int:
