@@ -1,7 +1,9 @@
 """Where things lie in the data folder, the ports, and the secrets made at the first start."""
 
 import base64
+import contextlib
 import fcntl
+import itertools
 import json
 import os
 import secrets
@@ -33,16 +35,31 @@ class Ports:
     def resolved(self) -> "Ports":
         """The same with free ports for 0. Raises CannotStart for one that is taken."""
         return Ports(
-            _port(self.smtp, "SMTP", "--smtp"),
-            _port(self.odmr, "ODMR", "--odmr"),
-            _port(self.odmr_tls, "ODMR with TLS", "--odmr-tls"),
-            _port(self.api, "HTTP", "--api"),
+            _port(self.smtp, "SMTP", "--smtp") if self.smtp else free_port(),
+            _port(self.odmr, "ODMR", "--odmr") if self.odmr else free_port(),
+            _port(self.odmr_tls, "ODMR with TLS", "--odmr-tls") if self.odmr_tls else free_port(),
+            _port(self.api, "HTTP", "--api") if self.api else free_port(),
         )
 
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
-    return _port(0)
+    """A port that nobody listens on now.
+
+    From a block of this process's own, below those that the kernel gives to outgoing connections: between this look and
+    the bind of a child, neither another provider nor a client's own end takes it.
+    """
+    for number in _candidates:
+        with contextlib.suppress(CannotStart):
+            return _port(number)
+    raise CannotStart("No port is free on 127.0.0.1")
+
+
+#: Blocks of ports for `free_port`; Linux gives outgoing connections those from 32,768 on (ip_local_port_range).
+_FIRST_PORT: Final = 10_000
+_BLOCKS: Final = 40
+_BLOCK: Final = 500
+_first: Final = _FIRST_PORT + os.getpid() % _BLOCKS * _BLOCK
+_candidates: Final = itertools.cycle(range(_first, _first + _BLOCK))
 
 
 def _port(port: int, what: str = "", option: str = "") -> int:
