@@ -68,7 +68,10 @@ class Stream:
             try:
                 return self._tls.read(READ_SIZE)
             except ssl.SSLWantReadError:
-                await self._flush_quietly()
+                if (
+                    self._outgoing.pending and not self._sending.locked()
+                ):  # never wait for the writer: it may wait for us
+                    await self._flush_quietly()
                 data = await self._receive()
                 if data:
                     self._incoming.write(data)
@@ -86,7 +89,7 @@ class Stream:
                 await self._loop.sock_sendall(self._socket, data)
             else:
                 self._tls.write(data)
-                await self._loop.sock_sendall(self._socket, self._outgoing.read())
+                await self._send_outgoing()
 
     async def write_lines(self, data: bytes) -> None:
         """The same with one TLS record a line, for a reader that waits for the socket after each line (fetchmail)."""
@@ -96,7 +99,7 @@ class Stream:
         async with self._sending:
             for line in data.splitlines(keepends=True):
                 self._tls.write(line)
-            await self._loop.sock_sendall(self._socket, self._outgoing.read())
+            await self._send_outgoing()
 
     async def start_tls(self, context: ssl.SSLContext, *, server_side: bool, hostname: str | None = None) -> None:
         """Makes the handshake. Raises ssl.SSLError or OSError. What was read before in clear is the caller's to refuse."""
@@ -148,9 +151,12 @@ class Stream:
 
     async def _flush(self) -> None:
         async with self._sending:
-            data = self._outgoing.read()
-            if data:
-                await self._loop.sock_sendall(self._socket, data)
+            await self._send_outgoing()
+
+    async def _send_outgoing(self) -> None:
+        """Also what a read has added meanwhile."""
+        while self._outgoing.pending:
+            await self._loop.sock_sendall(self._socket, self._outgoing.read())
 
     async def _flush_quietly(self) -> None:
         with contextlib.suppress(OSError):

@@ -156,6 +156,23 @@ async def test_a_lost_lease_fences_all_but_a_delivery(database_url: str, pool: P
     assert await spool.lease(frozen, [customer.domain], 64, with_back_off=True) == []
 
 
+async def test_nothing_is_settled_twice(database_url: str, pool: Pool) -> None:
+    """Whatever is said of a row that is terminal changes nothing, and is not counted."""
+    customer, spool = await seed(database_url), Spool(pool)
+    await fill(pool, customer, 2)
+    lease = customer.lease()
+    await spool.open_lease(lease, TIME)
+    [first, second] = await spool.lease(lease, [customer.domain], 64, with_back_off=True)
+    assert await spool.settle(lease, [(first.id, Delivered("250")), (second.id, Failed("554"))]) == {
+        first.id,
+        second.id,
+    }
+    for again in (Delivered("250"), Failed("550"), Uncertain("dot"), Deferred("451", TIME), Held("x")):
+        assert await spool.settle(lease, [(first.id, again), (second.id, again)]) == frozenset()
+    assert await states(pool) == ["delivered", "failed"]
+    assert await pool.fetchval("SELECT sum(amount) FROM usage WHERE meter = 'messages_delivered'") == 1
+
+
 async def test_a_released_lease_leaves_everything_in_its_place(database_url: str, pool: Pool) -> None:
     """R42, R51: no penalty."""
     customer, spool = await seed(database_url), Spool(pool)
