@@ -2,10 +2,11 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends
 
 from services.api.access import PartsOf, needs, principal_of
 from services.api.errors import Problem, ProblemBody
+from services.api.paging import Limit, page, read_cursor
 from services.api.parts import Parts
 from services.api.schemas import CustomerInput, CustomerOutput, Page, Whoami
 from shared import VERSION
@@ -19,8 +20,6 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 
 router = APIRouter(prefix="/v1", tags=["customers"], responses=PROBLEMS)
-
-Limit = Annotated[int, Query(ge=1, le=100)]
 
 
 async def get_customer(parts: Parts, principal: Principal, text: str) -> Customer:
@@ -72,16 +71,9 @@ async def list_customers(
     cursor: str | None = None,
 ) -> Page[CustomerOutput]:
     """Customers, newest first."""
-    after = None
-    if cursor is not None:
-        try:
-            after = CustomerId(from_public_id("cus", cursor))
-        except BadName:
-            raise Problem("validation_failed", "cursor is not one that a list gave") from None
-    rows = await parts.customers.page(principal, after, limit + 1)
-    data = [CustomerOutput.of(row) for row in rows[:limit]]
-    has_more = len(rows) > limit
-    return Page(data=data, has_more=has_more, next_cursor=data[-1].id if has_more else None)
+    after = read_cursor("cus", cursor)
+    rows = await parts.customers.page(principal, CustomerId(after) if after else None, limit + 1)
+    return page(rows, limit, CustomerOutput.of)
 
 
 @router.get("/customers/{customer_id}")

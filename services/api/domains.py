@@ -5,8 +5,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 
 from services.api.access import PartsOf, needs
-from services.api.customers import PROBLEMS, Limit, get_customer
+from services.api.customers import PROBLEMS, get_customer
 from services.api.errors import Problem
+from services.api.paging import Limit, page, read_cursor
 from services.api.parts import Parts
 from services.api.schemas import DomainInput, DomainOutput, Page, QueueOutput
 from shared.domain.access import Principal
@@ -52,16 +53,9 @@ async def list_domains(
     cursor: str | None = None,
 ) -> Page[DomainOutput]:
     """Domains, newest first."""
-    after = None
-    if cursor is not None:
-        try:
-            after = DomainId(from_public_id("dom", cursor))
-        except BadName:
-            raise Problem("validation_failed", "cursor is not one that a list gave") from None
-    rows = await parts.customers.domains_page(principal, after, limit + 1)
-    data = [DomainOutput.of(row) for row in rows[:limit]]
-    has_more = len(rows) > limit
-    return Page(data=data, has_more=has_more, next_cursor=data[-1].id if has_more else None)
+    after = read_cursor("dom", cursor)
+    rows = await parts.customers.domains_page(principal, DomainId(after) if after else None, limit + 1)
+    return page(rows, limit, DomainOutput.of)
 
 
 @router.get("/{domain_id}")

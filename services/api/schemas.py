@@ -19,6 +19,12 @@ class Input(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class Shown(BaseModel):
+    """Anything that a list shows: it has an id."""
+
+    id: str
+
+
 class Page(BaseModel, Generic[T]):
     """A list and where it goes on."""
 
@@ -46,10 +52,9 @@ class CustomerInput(Input):
     external_id: str | None = Field(default=None, min_length=1, max_length=200, pattern=_TEXT)
 
 
-class CustomerOutput(BaseModel):
+class CustomerOutput(Shown):
     """A customer."""
 
-    id: str
     external_id: str | None
     name: str
     state: str
@@ -74,10 +79,9 @@ class DomainInput(Input):
     name: DomainText
 
 
-class DomainOutput(BaseModel):
+class DomainOutput(Shown):
     """A domain."""
 
-    id: str
     customer_id: str
     name: str
     created_at: datetime

@@ -1,0 +1,33 @@
+"""Lists: `limit` and `cursor` in, one envelope out. Newest first; the cursor is the id of the last one given."""
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, TypeVar
+from uuid import UUID
+
+from fastapi import Query
+
+from services.api.errors import Problem
+from services.api.schemas import Page, Shown
+from shared.domain.names import BadName, from_public_id
+
+R = TypeVar("R")
+S = TypeVar("S", bound=Shown)
+
+Limit = Annotated[int, Query(ge=1, le=100)]
+
+
+def read_cursor(prefix: str, cursor: str | None) -> UUID | None:
+    """The id behind which the list goes on. Raises Problem validation_failed."""
+    if cursor is None:
+        return None
+    try:
+        return from_public_id(prefix, cursor)
+    except BadName:
+        raise Problem("validation_failed", "cursor is not one that a list gave") from None
+
+
+def page(rows: Sequence[R], limit: int, show: Callable[[R], S]) -> Page[S]:
+    """The envelope for rows of which one more than `limit` was asked for."""
+    data = [show(row) for row in rows[:limit]]
+    has_more = len(rows) > limit
+    return Page(data=data, has_more=has_more, next_cursor=data[-1].id if has_more else None)
