@@ -10,6 +10,7 @@ from itertools import count
 
 from localserve.provider import Provider
 from localserve.sink import Sink
+from shared.storage.engine import CONNECTION_LOST
 from tests.flows.customer import call, start
 from tests.flows.live import database
 from tests.flows.sender import DOMAIN, Ledger, name_of, send_all
@@ -102,7 +103,7 @@ async def _fetch_until_empty(provider: Provider, sink: Sink, exits: list[int]) -
                     "SELECT count(*) FROM recipients WHERE domain = $1 AND state <> 'delivered'", DOMAIN
                 )
                 await connection.close()
-            except OSError:
+            except CONNECTION_LOST:
                 left = 1
             if not left and result.exit == 0:
                 return
