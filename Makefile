@@ -47,6 +47,7 @@ lock: ## write requirements/*.txt anew (needs uv)
 	    --custom-compile-command "make lock" -o requirements/$$extra.txt || exit 1; done
 
 clean: ## remove .venv and .local (the data of `make run`)
+	@if [ -L .local/postgres ]; then rm -rf "$$(readlink .local/postgres)"; fi
 	@rm -rf $(VENV) .local
 
 $(STAMP): requirements/dev.txt
