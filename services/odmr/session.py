@@ -130,6 +130,9 @@ class Session:
             log.exception("turn.unavailable")
             await self._give_back()
             answer = Refuse(r.S451_CANNOT_TURN)  # RFC 2645 5.2.1
+        except BaseException:  # told to end while it waited for another session's lease
+            await asyncio.shield(asyncio.ensure_future(self._give_back()))
+            raise
         try:
             await self._answer(answer)
         except BaseException:

@@ -53,11 +53,6 @@ class Path:
     def __str__(self) -> str:
         return f"{self.local_part}@{self.domain}" if self.domain else self.local_part
 
-    @property
-    def is_postmaster(self) -> bool:
-        """RFC 5321 4.5.1: without regard to case."""
-        return self.local_part.lower() == "postmaster"
-
 
 @dataclass(frozen=True, slots=True)
 class PathCommand:

@@ -103,7 +103,7 @@ def test_what_is_no_mail(argument: str) -> None:
 
 def test_postmaster_needs_no_domain() -> None:
     path = parse_rcpt("TO:<Postmaster>").path
-    assert path.is_postmaster and not path.domain
+    assert (path.local_part, path.domain) == ("postmaster", "")
 
 
 @pytest.mark.parametrize(("text", "data"), [("=", b""), ("dGVzdA==", b"test"), ("", b"")])
