@@ -9,7 +9,7 @@ from shared.config import environment
 from shared.domain.access import OPERATOR
 from shared.program import EX_CONFIG
 from shared.storage import schema
-from shared.storage.credentials import ApiKeys
+from shared.storage.api_keys import ApiKeys
 from shared.storage.customers import Conflict
 from shared.storage.engine import create_engine
 

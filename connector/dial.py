@@ -1,6 +1,7 @@
 """Calls the provider and negotiates up to the turn. RFC 2645 5. Security: the certificate must prove the provider's name."""
 
 import asyncio
+import secrets
 import ssl
 from dataclasses import dataclass
 from typing import Final, assert_never
@@ -8,7 +9,8 @@ from typing import Final, assert_never
 from connector.outcome import Exit, Outcome, of_refusal
 from connector.settings import Settings
 from shared.protocol.customer import CustomerConnection, CustomerProfile, Step
-from shared.protocol.events import Refused, Say, StartTls, Turned, Waiting
+from shared.protocol.events import Checked, Refused, Say, StartTls, Turned, Waiting
+from shared.protocol.sasl.client import Login
 from shared.tls import Stream, client_context, connect
 
 #: Seconds for a connection and a handshake, for a reply, and for the reply to ATRN (RFC 2645 5.2.1: ten minutes).
@@ -46,13 +48,20 @@ async def dial(settings: Settings) -> Line | Outcome:
 
 
 async def _negotiate(stream: Stream, settings: Settings) -> Line | Outcome:
-    profile = CustomerProfile(
-        settings.hostname,
+    login = Login(
         settings.user,
         settings.secret,
+        nonce=secrets.token_urlsafe(18),
+        has_certificate=settings.certificate is not None,
+        mechanisms=settings.mechanisms,
+    )
+    profile = CustomerProfile(
+        settings.hostname,
+        login,
         settings.domains,
         require_tls=settings.tls != "none",
         is_live=settings.is_live,
+        only_checks=settings.command == "check",
     )
     machine = CustomerConnection(profile, under_tls=stream.is_tls)
     while True:
@@ -66,6 +75,9 @@ async def _negotiate(stream: Stream, settings: Settings) -> Line | Outcome:
                 await stream.write(machine.tls_started())
             case Turned(early):
                 return Line(stream, early)
+            case Checked(words):
+                await stream.write(b"QUIT\r\n")
+                return Outcome(Exit.OK, f"logged in at {settings.provider}; {words}")
             case Refused(step, reply):
                 return of_refusal(step, reply)
             case Waiting():
@@ -76,5 +88,5 @@ async def _negotiate(stream: Stream, settings: Settings) -> Line | Outcome:
 
 
 async def _start_tls(stream: Stream, settings: Settings) -> None:
-    context = client_context(settings.ca_file)
+    context = client_context(settings.ca_file, settings.certificate, settings.key)
     await stream.start_tls(context, server_side=False, hostname=settings.provider.host)

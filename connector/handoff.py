@@ -8,12 +8,12 @@ import asyncio
 from dataclasses import dataclass
 from typing import Final
 
+from connector.deliver import Deliver, Local, open_local
 from connector.dial import Line
 from connector.outcome import Exit, Outcome
-from connector.settings import Address
 from shared.protocol.reply import BadReply, Reply, ReplyReader
 from shared.protocol.wire import MAX_REPLY_LINE, LineBuffer, LineTooLong
-from shared.tls import Stream, connect
+from shared.tls import Stream
 
 #: Seconds for the local server to greet. RFC 5321 4.5.3.2.1 has five minutes; a local one has no excuse.
 GREETING_TIME: Final = 60.0
@@ -25,27 +25,27 @@ LAST_WORDS: Final = 256
 class LocalServer:
     """A local server that has greeted; the octets of its greeting wait to be passed on."""
 
-    stream: Stream
+    way: Local
     greeting: bytes
 
 
-async def probe(address: Address) -> LocalServer | Outcome:
+async def probe(deliver: Deliver) -> LocalServer | Outcome:
     """Calls the local server and hears its greeting, before anything is asked of the provider."""
     try:
         async with asyncio.timeout(GREETING_TIME):
-            stream = await connect(address.host, address.port)
+            way = await open_local(deliver)
     except (OSError, TimeoutError) as error:
-        return Outcome(Exit.LOCAL_DOWN, f"the local server {address} cannot be reached: {error or 'no answer'}")
+        return Outcome(Exit.LOCAL_DOWN, f"the local server {deliver} cannot be reached: {error or 'no answer'}")
     try:
         async with asyncio.timeout(GREETING_TIME):
-            heard, reply = await _hear_reply(stream)
+            heard, reply = await _hear_reply(way.stream)
     except (OSError, TimeoutError, BadReply, LineTooLong) as error:
-        stream.close()
-        return Outcome(Exit.LOCAL_DOWN, f"the local server {address} does not greet: {error or 'no answer'}")
+        await way.close()
+        return Outcome(Exit.LOCAL_DOWN, f"the local server {deliver} does not greet: {error or 'no answer'}")
     if reply.code != 220:
-        stream.close()
-        return Outcome(Exit.LOCAL_DOWN, f"the local server {address} greets with {reply}")
-    return LocalServer(stream, heard)
+        await way.close()
+        return Outcome(Exit.LOCAL_DOWN, f"the local server {deliver} greets with {reply}")
+    return LocalServer(way, heard)
 
 
 async def _hear_reply(stream: Stream) -> tuple[bytes, Reply]:
@@ -64,17 +64,17 @@ async def _hear_reply(stream: Stream) -> tuple[bytes, Reply]:
 async def join(line: Line, local: LocalServer) -> Outcome:
     """Passes octets both ways until a side ends, and tells how it was."""
     provider = line.stream
-    from_local = asyncio.create_task(_pump(local.stream, provider, local.greeting))
-    from_provider = asyncio.create_task(_pump(provider, local.stream, line.early))
+    from_local = asyncio.create_task(_pump(local.way.stream, provider, local.greeting))
+    from_provider = asyncio.create_task(_pump(provider, local.way.stream, line.early))
     done, _ = await asyncio.wait({from_local, from_provider}, return_when=asyncio.FIRST_COMPLETED)
     if from_provider in done and from_local not in done:
-        local.stream.half_close()  # the provider is gone: the server sees an end, and may still say its last word
+        local.way.stream.half_close()  # the provider is gone: the server sees an end, and may still say its last word
         await asyncio.wait({from_local}, timeout=1.0)
     for task in (from_local, from_provider):
         task.cancel()
     await asyncio.gather(from_local, from_provider, return_exceptions=True)
     provider.close()
-    local.stream.close()
+    await local.way.close()
     to_provider, last_words = _result(from_local)
     to_local, _ = _result(from_provider)
     said_goodbye = b"\r\n221" in b"\r\n" + last_words

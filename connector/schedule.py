@@ -6,6 +6,7 @@ import sys
 from typing import Final
 
 from connector.dial import dial
+from connector.figures import Figures
 from connector.handoff import join, probe
 from connector.outcome import Exit, Outcome
 from connector.settings import Settings
@@ -23,21 +24,23 @@ async def call_once(settings: Settings) -> Outcome:
         return local
     line = await dial(settings)
     if isinstance(line, Outcome):
-        local.stream.close()
+        await local.way.close()
         return line
     return await join(line, local)
 
 
-async def call_for_ever(settings: Settings, every: float) -> Outcome:
+async def call_for_ever(settings: Settings) -> Outcome:
     """Calls until the secret is refused: asking again with it would only lock us out."""
     factor = 1.0
+    figures = Figures(settings.metrics_file)
     while True:
         outcome = await call_once(settings)
         tell(outcome)
+        figures.count(outcome)
         if outcome.exit in (Exit.AUTH_WRONG, Exit.TLS_FAILED):
             return outcome
         factor = 1.0 if outcome.exit in (Exit.OK, Exit.CUT) else min(factor * 2, MAX_FACTOR)
-        await asyncio.sleep(every * factor * (1 - JITTER * random.random()))  # noqa: S311 - no secret
+        await asyncio.sleep(settings.every * factor * (1 - JITTER * random.random()))  # noqa: S311 - no secret
 
 
 def tell(outcome: Outcome) -> None:

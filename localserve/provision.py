@@ -7,7 +7,7 @@ import httpx2
 
 from localserve.provider import Provider
 from shared.domain.access import OPERATOR
-from shared.storage.credentials import ApiKeys
+from shared.storage.api_keys import ApiKeys
 from shared.storage.customers import Conflict
 from shared.storage.engine import create_engine
 

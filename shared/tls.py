@@ -7,6 +7,7 @@ error what the peer said before is still read. One write is one TLS record up to
 
 import asyncio
 import contextlib
+import hashlib
 import socket
 import ssl
 from pathlib import Path
@@ -31,10 +32,24 @@ def server_context_of(certificate: Path | None, key: Path | None) -> ssl.SSLCont
     return None if certificate is None or key is None else server_context(certificate, key)
 
 
-def client_context(ca_file: Path | None) -> ssl.SSLContext:
-    """For a caller: the certificate and its name are checked, against this CA or the system's."""
+def asks_for_certificate(context: ssl.SSLContext) -> None:
+    """From now on this listener asks for a client's certificate, and takes none that no anchor proves; it may be left out.
+
+    A registered certificate may be an anchor itself, whoever signed it (X509_V_FLAG_PARTIAL_CHAIN).
+    """
+    context.verify_mode = ssl.CERT_OPTIONAL
+    context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
+
+
+def client_context(ca_file: Path | None, certificate: Path | None = None, key: Path | None = None) -> ssl.SSLContext:
+    """For a caller: the certificate and its name are checked, against this CA or the system's.
+
+    With a certificate and key of its own it shows them to who asks. Raises ssl.SSLError or OSError when they do not fit.
+    """
     context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=str(ca_file) if ca_file else None)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if certificate is not None:
+        context.load_cert_chain(certificate, key)
     return context
 
 
@@ -59,6 +74,12 @@ class Stream:
     def is_tls(self) -> bool:
         """Whether what is written is encrypted."""
         return self._tls is not None
+
+    @property
+    def peer_certificate_sha256(self) -> bytes:
+        """SHA-256 of the peer's certificate, where one was asked for and verified; else b""."""
+        der = self._tls.getpeercert(binary_form=True) if self._tls is not None else None
+        return hashlib.sha256(der).digest() if der else b""
 
     async def read(self) -> bytes:
         """The next octets; b"" when the peer has closed or the line is broken."""

@@ -13,9 +13,11 @@ from shared.storage import schema
 from shared.storage.engine import CONNECTION_LOST, Pool, create_pool
 from tests.waiting import until
 
+pytest_plugins = ["tests.statements"]
+
 TABLES = (
-    "sessions", "api_keys", "credentials", "domains", "customers", "plans", "messages", "content", "uploads", "recipients",
-    "leases", "usage", "usage_buckets", "events",
+    "sessions", "api_keys", "credentials", "domain_recipients", "domains", "customers", "plans", "messages", "content", "uploads", "recipients",
+    "leases", "auth_failures", "usage", "usage_buckets", "events",
 )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from shared import VERSION
 from shared.admin import admin_port
 from shared.bus.connection import Bus
 from shared.clock import Clock
-from shared.storage.credentials import ApiKeys
+from shared.storage.api_keys import ApiKeys
 from shared.storage.customers import Customers
 from shared.storage.engine import create_engine, engine_answers
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from shared.bus.connection import Bus
 from shared.clock import Clock
-from shared.storage.credentials import ApiKeys
+from shared.storage.api_keys import ApiKeys
 from shared.storage.customers import Customers
 
 

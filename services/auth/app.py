@@ -5,6 +5,8 @@ import base64
 
 import structlog
 
+from services.auth.keyring import Keyring
+from services.auth.minter import Minter
 from services.auth.responder import Responder
 from services.auth.seal import Seal
 from services.auth.settings import AuthSettings
@@ -15,6 +17,7 @@ from shared.bus.connection import Bus
 from shared.clock import Clock
 from shared.storage.credentials import Credentials
 from shared.storage.engine import create_engine, engine_answers
+from shared.storage.throttle import AuthFailures
 
 log = structlog.get_logger()
 
@@ -25,12 +28,14 @@ async def run(settings: AuthSettings, stop: asyncio.Event) -> None:
     engine = create_engine(settings.database_url)
     credentials = Credentials(engine)
     seal = Seal(base64.b64decode(settings.seal_key))
-    verifier = Verifier(credentials, seal, settings.hostname, lambda: clock.now().timestamp())
-    responder = Responder(verifier, credentials, seal, clock)
+    throttle = AuthFailures(engine)
+    verifier = Verifier(credentials, throttle, seal, settings.hostname, lambda: clock.now().timestamp())
+    responder = Responder(verifier, Minter(credentials, Keyring(seal), clock), seal.bus_key)
     bus = Bus(settings.nats_url, "auth")
     bus.start()
     try:
         await bus.subscribe(subjects.AUTH_VERIFY, responder.verify, queue="auth")
+        await bus.subscribe(subjects.AUTH_KEY, responder.key, queue="auth")
         await bus.subscribe(subjects.AUTH_MINT, responder.mint, queue="auth")
         log.info("auth.ready")
 

@@ -1,32 +1,38 @@
-"""Auth's words on the bus: verify and mint. A fault of ours answers `unavailable`, which the customer hears as 454."""
+"""Auth's words on the bus: verify, key and mint. A fault of ours answers `unavailable`, which the customer hears as 454."""
 
 from uuid import UUID
 
 import structlog
 
-from services.auth.seal import Seal
-from services.auth.verifier import Proven, Verifier
+from services.auth.minter import Minter
+from services.auth.verifier import Channel, Proven, Verifier
 from shared.bus import payloads
-from shared.clock import Clock
-from shared.domain.names import CredentialId, CustomerId
 from shared.failpoint import failpoint
-from shared.protocol.events import Continue, Denied
-from shared.protocol.sasl import cram_md5
+from shared.protocol.events import Continue, Denied, Unavailable
+from shared.protocol.sasl import plain
 from shared.protocol.sasl.transcript import Exchange, Transcript
-from shared.storage.credentials import Credential, Credentials
+from shared.sealed import NotForUs, open_sealed, public_key_of
 from shared.storage.customers import Conflict
 
 log = structlog.get_logger()
 
 
 class Responder:
-    """Turns requests into answers."""
+    """Turns requests into answers. `bus_key` opens what was sealed to us."""
 
-    def __init__(self, verifier: Verifier, credentials: Credentials, seal: Seal, clock: Clock) -> None:
+    def __init__(self, verifier: Verifier, minter: Minter, bus_key: bytes) -> None:
         self._verifier = verifier
-        self._credentials = credentials
-        self._seal = seal
-        self._clock = clock
+        self._minter = minter
+        self._bus_key = bus_key
+
+    async def key(self, _subject: str, data: bytes) -> bytes | None:
+        """The key to seal to."""
+        try:
+            request = payloads.decode(payloads.KeyRequest, data)
+        except payloads.BadPayload as error:
+            log.warning("auth.bad_request", error=str(error))
+            return None
+        return payloads.encode(payloads.KeyAnswer(request.request_id, public_key_of(self._bus_key)))
 
     async def verify(self, _subject: str, data: bytes) -> bytes | None:
         """One SASL step."""
@@ -40,13 +46,12 @@ class Responder:
 
     async def _verified(self, request: payloads.VerifyRequest) -> payloads.VerifyAnswer:
         known = log.bind(session_id=request.session_id, mechanism=request.mechanism, peer=request.peer)
-        exchanges = tuple(Exchange(step.challenge, step.response) for step in request.steps)
-        transcript = Transcript(request.mechanism, request.initial, exchanges)
         if request.version != payloads.VERSION:
             known.warning("auth.other_version", version=request.version)
             return payloads.VerifyAnswer(request.request_id, "unavailable")
+        channel = Channel(request.session_id, request.peer, request.is_tls, request.certificate)
         try:
-            verdict = await self._verifier.verify(transcript, request.session_id)
+            verdict = await self._verifier.verify(self._transcript_of(request), channel)
         except Exception:
             known.exception("auth.unavailable")
             return payloads.VerifyAnswer(request.request_id, "unavailable")
@@ -56,6 +61,9 @@ class Responder:
             case Denied():
                 known.info("auth.denied")
                 return payloads.VerifyAnswer(request.request_id, "denied")
+            case Unavailable():
+                known.warning("auth.throttled")
+                return payloads.VerifyAnswer(request.request_id, "unavailable")
             case Proven(credential, domains):
                 known.info("auth.granted", authcid=credential.authcid, customer_id=str(credential.customer_id))
                 return payloads.VerifyAnswer(
@@ -65,29 +73,35 @@ class Responder:
                     credential_id=str(credential.id),
                     authcid=credential.authcid,
                     domains=domains,
+                    when_empty=credential.when_empty,
+                    aliases=credential.aliases,
                 )
+
+    def _transcript_of(self, request: payloads.VerifyRequest) -> Transcript:
+        """Raises NotForUs: a secret that travelled in clear, or was sealed to another key, proves nothing."""
+        if request.mechanism == plain.NAME and not request.is_sealed:
+            raise NotForUs
+
+        def opened(response: bytes) -> bytes:
+            return open_sealed(self._bus_key, response, request.request_id.encode()) if request.is_sealed else response
+
+        initial = None if request.initial is None else opened(request.initial)
+        return Transcript(
+            request.mechanism, initial, tuple(Exchange(step.challenge, opened(step.response)) for step in request.steps)
+        )
 
     async def mint(self, _subject: str, data: bytes) -> bytes | None:
         """A new credential with a secret of ours; told once."""
         try:
             request = payloads.decode(payloads.MintRequest, data)
-            customer_id = CustomerId(UUID(request.customer_id))
+            UUID(request.customer_id)
         except (payloads.BadPayload, ValueError) as error:
             log.warning("auth.bad_request", error=str(error))
             return None
         try:
-            return payloads.encode(await self._minted(request, customer_id))
+            return payloads.encode(await self._minter.mint(request))
         except Conflict:
             return payloads.encode(payloads.MintAnswer(request.request_id, error="conflict"))
         except Exception:
             log.exception("auth.mint_failed")
             return payloads.encode(payloads.MintAnswer(request.request_id, error="unavailable"))
-
-    async def _minted(self, request: payloads.MintRequest, customer_id: CustomerId) -> payloads.MintAnswer:
-        credential_id = CredentialId(self._clock.new_id())
-        secret = self._clock.new_secret()
-        authcid = request.authcid or f"odmr-{credential_id.hex[-12:]}"
-        sealed = self._seal.seal(secret.encode(), credential_id.bytes)
-        await self._credentials.add(Credential(credential_id, customer_id, authcid, sealed, (cram_md5.NAME,)))
-        log.info("credential.created", credential_id=str(credential_id), customer_id=str(customer_id))
-        return payloads.MintAnswer(request.request_id, str(credential_id), authcid, secret)

@@ -31,6 +31,8 @@ class Seal:
         self._secrets = AESGCM(_derive(key, b"odmr secrets at rest"))
         self._challenges = _derive(key, b"odmr challenges")
         self._decoys = _derive(key, b"odmr decoys")
+        #: Opens what was sealed to us on the bus (shared.sealed); all replicas have the same.
+        self.bus_key = _derive(key, b"odmr on the bus")
 
     def seal(self, secret: bytes, owner: bytes) -> bytes:
         """The secret, to be opened only for the same owner."""

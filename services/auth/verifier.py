@@ -1,22 +1,21 @@
 """Decides SASL steps. A function of the transcript, the credentials and the time: any replica answers, none remembers.
 
-RFC 2195, RFC 4422. Security: the only reader of secrets. Denied says nothing of why, and takes the same path for a name that
-is not there.
+RFC 2195, 4422, 4616, 5802. Security: the only reader of secrets. Denied says nothing of why, and a name that is not there
+takes the same path with a decoy. Failures are counted by source and name; too many are Unavailable for a while.
 """
 
-import secrets
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
+from services.auth.keyring import Keyring
+from services.auth.nonces import Nonces, Purpose
 from services.auth.seal import Seal
-from shared.protocol.events import Continue, Denied
-from shared.protocol.sasl import cram_md5
-from shared.protocol.sasl.transcript import Exchange, Transcript
+from shared.protocol.events import Continue, Denied, Unavailable
+from shared.protocol.sasl import cram_md5, external, plain, scram
+from shared.protocol.sasl.transcript import Transcript
 from shared.storage.credentials import Credential
-
-#: Seconds for which a challenge may be answered. DESIGN, decided 15.
-CHALLENGE_TIME: Final = 300
 
 
 class CredentialStore(Protocol):
@@ -26,9 +25,39 @@ class CredentialStore(Protocol):
         """The credential by its name."""
         ...
 
+    async def find_certificate(self, sha256: bytes) -> Credential | None:
+        """The credential by its certificate."""
+        ...
+
     async def grant(self, credential: Credential) -> tuple[str, ...]:
         """Notes its use, and gives the domains it may ask for."""
         ...
+
+
+class Throttle(Protocol):
+    """Counts failures. shared.domain.throttle says what they cost."""
+
+    async def is_closed(self, peer: str, authcid: str) -> bool:
+        """Whether this attempt comes too soon after too many failures."""
+        ...
+
+    async def failed(self, peer: str, authcid: str) -> None:
+        """One more failure."""
+        ...
+
+    async def passed(self, peer: str, authcid: str) -> None:
+        """The name was proved: its failures from there are forgotten."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """What odmr knows of the line: `certificate` is the SHA-256 of the client's, where TLS has verified one."""
+
+    session_id: str
+    peer: str
+    is_tls: bool
+    certificate: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,50 +68,136 @@ class Proven:
     domains: tuple[str, ...]
 
 
+Verdict = Continue | Proven | Denied | Unavailable
+
+
 class Verifier:
     """Answers one step. Errors of the database pass through: nobody can say now."""
 
-    def __init__(self, store: CredentialStore, seal: Seal, hostname: str, now: Callable[[], float]) -> None:
+    def __init__(
+        self, store: CredentialStore, throttle: Throttle, seal: Seal, hostname: str, now: Callable[[], float]
+    ) -> None:
         self._store = store
-        self._seal = seal
+        self._throttle = throttle
+        self._keyring = Keyring(seal)
+        self._nonces = Nonces(seal, now)
         self._hostname = hostname
-        self._now = now
 
-    async def verify(self, transcript: Transcript, session_id: str) -> Continue | Proven | Denied:
+    async def verify(self, transcript: Transcript, channel: Channel) -> Verdict:
         """What comes next: a challenge, a grant, or a denial."""
-        if transcript.mechanism != cram_md5.NAME or transcript.initial is not None:
-            return Denied()
-        match transcript.exchanges:
-            case ():
-                return Continue(self._challenge(session_id))
-            case (exchange,):
-                return await self._cram_md5(exchange, session_id)
+        match transcript.mechanism:
+            case cram_md5.NAME:
+                return await self._cram_md5(transcript, channel)
+            case scram.NAME:
+                return await self._scram(transcript, channel)
+            case plain.NAME:
+                return await self._one_response(transcript, channel, self._plain)
+            case external.NAME:
+                return await self._one_response(transcript, channel, self._external)
             case _:
                 return Denied()
 
-    def _challenge(self, session_id: str) -> bytes:
-        """`<random.time.mac@host>`: a fresh msg-id (RFC 2195 2) that proves by itself when and for whom it was made."""
-        lead = f"{secrets.token_hex(12)}.{int(self._now())}"
-        return f"<{lead}.{self._mac(lead, session_id)}@{self._hostname}>".encode("ascii")
+    # --- CRAM-MD5 -----------------------------------------------------------------------------------------------------
 
-    def _mac(self, lead: str, session_id: str) -> str:
-        return self._seal.mac(f"{cram_md5.NAME}\0{session_id}\0{lead}".encode())
-
-    def _is_ours(self, challenge: bytes, session_id: str) -> bool:
-        nonce, _, rest = challenge.decode("ascii", "replace").strip("<>").partition("@")[0].partition(".")
-        when, _, mac = rest.partition(".")
-        if not when.isdigit() or not secrets.compare_digest(mac, self._mac(f"{nonce}.{when}", session_id)):
-            return False
-        return 0 <= self._now() - int(when) + 1 <= CHALLENGE_TIME + 1
-
-    async def _cram_md5(self, exchange: Exchange, session_id: str) -> Proven | Denied:
-        response = cram_md5.parse_response(exchange.response)
-        if response is None or not self._is_ours(exchange.challenge, session_id):
+    async def _cram_md5(self, transcript: Transcript, channel: Channel) -> Verdict:
+        purpose = Purpose(cram_md5.NAME, channel.session_id)
+        if transcript.initial is not None:
             return Denied()
-        credential = await self._store.find(response.authcid)
-        decoy = self._seal.seal(self._seal.decoy(response.authcid), b"decoy")
-        sealed, owner = (credential.sealed_secret, credential.id.bytes) if credential else (decoy, b"decoy")
-        is_proof = cram_md5.is_proof(response, self._seal.open(sealed, owner), exchange.challenge)
-        if credential is None or not is_proof or cram_md5.NAME not in credential.mechanisms:
+        match transcript.exchanges:
+            case ():  # a fresh msg-id (RFC 2195 2)
+                return Continue(f"<{self._nonces.new(purpose)}@{self._hostname}>".encode("ascii"))
+            case (exchange,):
+                nonce = exchange.challenge.decode("ascii", "replace").strip("<>").rpartition("@")[0]
+                response = cram_md5.parse_response(exchange.response)
+                if response is None or not self._nonces.is_ours(nonce, purpose):
+                    return Denied()
+
+                async def proves(credential: Credential | None) -> bool:
+                    secret = self._keyring.secret_of(credential, response.authcid)
+                    return cram_md5.is_proof(response, secret, exchange.challenge)
+
+                return await self._decide(response.authcid, cram_md5.NAME, channel, proves)
+            case _:
+                return Denied()
+
+    # --- SCRAM-SHA-256 ------------------------------------------------------------------------------------------------
+
+    async def _scram(self, transcript: Transcript, channel: Channel) -> Verdict:
+        responses = transcript.responses
+        if not responses:
+            return Continue(b"")  # RFC 4422 3: the client speaks first
+        first = scram.parse_client_first(responses[0])
+        if first is None or first.authzid not in ("", first.authcid):
             return Denied()
+        purpose = Purpose(scram.NAME, channel.session_id, first.bare.encode())
+        if len(responses) == 1:
+            keys = self._keyring.scram_keys_of(await self._store.find(first.authcid), first.authcid)
+            return Continue(scram.server_first(first, self._nonces.new(purpose), keys.salt, keys.iterations))
+        challenge = transcript.challenges[1]
+        nonce = challenge.decode("ascii", "replace").partition(",")[0].removeprefix(f"r={first.nonce}")
+        final = scram.parse_client_final(responses[1])
+        if final is None or not self._nonces.is_ours(nonce, purpose):
+            return Denied()
+        keys_used: list[scram.Keys] = []
+
+        async def proves(credential: Credential | None) -> bool:
+            keys_used.append(self._keyring.scram_keys_of(credential, first.authcid))
+            return scram.is_proof(first, challenge, final, keys_used[0])
+
+        verdict = await self._decide(first.authcid, scram.NAME, channel, proves)
+        if not isinstance(verdict, Proven):
+            return verdict
+        proof = scram.server_final(first, challenge, final, keys_used[0])
+        if len(responses) == 2:  # RFC 4954 4 has no data with success: the proof is a challenge, its answer is empty
+            return Continue(proof)
+        is_over = len(responses) == 3 and responses[2] == b"" and transcript.challenges[2] == proof
+        return verdict if is_over else Denied()
+
+    # --- PLAIN and EXTERNAL -------------------------------------------------------------------------------------------
+
+    async def _one_response(
+        self, transcript: Transcript, channel: Channel, decide: Callable[[bytes, Channel], Awaitable[Verdict]]
+    ) -> Verdict:
+        match transcript.responses:
+            case ():
+                return Continue(b"")
+            case (response,):
+                return await decide(response, channel) if channel.is_tls else Denied()
+            case _:
+                return Denied()
+
+    async def _plain(self, message: bytes, channel: Channel) -> Verdict:
+        response = plain.parse_response(message)
+        if response is None or response.authzid not in ("", response.authcid):
+            return Denied()
+
+        async def proves(credential: Credential | None) -> bool:
+            keys = self._keyring.scram_keys_of(credential, response.authcid)
+            derived = await asyncio.to_thread(scram.derive, response.secret, keys.salt, keys.iterations)
+            return self._keyring.are_same(derived, keys)
+
+        return await self._decide(response.authcid, plain.NAME, channel, proves)
+
+    async def _external(self, message: bytes, channel: Channel) -> Verdict:
+        authzid = external.parse_response(message)
+        credential = await self._store.find_certificate(channel.certificate) if channel.certificate else None
+        if credential is None or authzid not in ("", credential.authcid) or external.NAME not in credential.mechanisms:
+            return Denied()
+        return Proven(credential, await self._store.grant(credential))
+
+    async def _decide(
+        self,
+        authcid: str,
+        mechanism: str,
+        channel: Channel,
+        proves: Callable[[Credential | None], Awaitable[bool]],
+    ) -> Proven | Denied | Unavailable:
+        if await self._throttle.is_closed(channel.peer, authcid):
+            return Unavailable()
+        credential = await self._store.find(authcid)
+        is_proof = await proves(credential)
+        if credential is None or not is_proof or mechanism not in credential.mechanisms:
+            await self._throttle.failed(channel.peer, authcid)
+            return Denied()
+        await self._throttle.passed(channel.peer, authcid)
         return Proven(credential, await self._store.grant(credential))

@@ -5,6 +5,7 @@ import asyncio
 import structlog
 
 from services.odmr.authority import Authority
+from services.odmr.certified import CertifiedPort
 from services.odmr.listener import Listener, bind
 from services.odmr.parts import Parts
 from services.odmr.session import Session
@@ -14,7 +15,7 @@ from shared.admin import admin_port
 from shared.bus import subjects
 from shared.bus.connection import Bus
 from shared.clock import Clock
-from shared.protocol.provider import ProviderProfile
+from shared.storage.anchors import Anchors
 from shared.storage.engine import answers, create_pool
 from shared.storage.sessions import Sessions
 from shared.storage.spool import Spool
@@ -28,21 +29,21 @@ async def run(settings: OdmrSettings, stop: asyncio.Event) -> None:
     tls = server_context_of(settings.tls_certificate, settings.tls_key)
     plain = bind(settings.odmr_listen)
     secure = bind(settings.odmr_tls_listen) if settings.odmr_tls_listen else None
+    certified = bind(settings.odmr_certificate_listen) if settings.odmr_certificate_listen else None
     pool = await create_pool(settings.database_url)
     bus = Bus(settings.nats_url, "odmr")
     bus.start()
     spool = Spool(pool)
     wakeups = Wakeups(spool)
     parts = Parts(
-        profile=ProviderProfile(
-            settings.hostname, settings.mechanisms_in_clear, settings.mechanisms_under_tls, has_starttls=tls is not None
-        ),
+        profile=settings.profile(has_starttls=tls is not None),
         authority=Authority(bus),
         spool=spool,
         wakeups=wakeups,
         sessions=Sessions(pool),
         clock=Clock(),
         terms=settings.lease_terms,
+        limits=settings.limits,
         tls=tls,
         stopping=stop,
     )
@@ -53,6 +54,9 @@ async def run(settings: OdmrSettings, stop: asyncio.Event) -> None:
     listeners = [Listener(plain, serve)]
     if secure is not None:
         listeners.append(Listener(secure, serve, tls))
+    if certified is not None and settings.tls_certificate is not None and settings.tls_key is not None:
+        port = CertifiedPort(settings.tls_certificate, settings.tls_key, Anchors(pool))
+        listeners.append(Listener(certified, serve, port.context, port.refresh))
     running = [asyncio.create_task(listener.run()) for listener in listeners]
     running.append(asyncio.create_task(wakeups.poll_for_ever(settings.poll_seconds)))
     running.append(asyncio.create_task(bus.subscribe(subjects.MAIL_QUEUED_ALL, wakeups.heard)))

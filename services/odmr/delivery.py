@@ -31,20 +31,6 @@ from shared.tls import Stream
 
 log = structlog.get_logger()
 
-#: Seconds for a reply, by the command that waits. RFC 5321 4.5.3.2.
-REPLY_TIME: Final[dict[Step, float]] = {
-    Step.GREETING: 300,
-    Step.EHLO: 300,
-    Step.HELO: 300,
-    Step.MAIL: 300,
-    Step.RCPT: 300,
-    Step.DATA: 120,
-    Step.DOT: 600,
-    Step.RSET: 300,
-    Step.QUIT: 60,
-}
-#: Seconds for one block to be taken. RFC 5321 4.5.3.2.5.
-BLOCK_TIME: Final = 180.0
 #: Seconds between two signs of life on a live session. Exim closes after 300 s of silence; R63: 240 at most.
 NOOP_EVERY: Final = 240.0
 #: Content up to this many octets is read with its batch, in one statement; 64 of them are 1 MiB.
@@ -73,6 +59,7 @@ class Delivery:
         self._lease = lease
         self._line_a_record = line_a_record
         self._is_live = is_live
+        self._began = parts.clock.monotonic()
         self._has_rested = False
         self._mail = asyncio.Event()
         self._reading: asyncio.Task[bytes] | None = None
@@ -151,11 +138,11 @@ class Delivery:
 
     async def _exchange(self) -> None:
         """Writes what is due, then reads. After a failed write it still reads what the peer has said."""
-        limit = REPLY_TIME[self._sender.waits_for or Step.RSET]
+        limit = self._parts.limits.reply(self._sender.waits_for or Step.RSET)
         try:
             await self._flush()
         except TimeoutError:
-            self._sender.abort(f"a block was not taken within {BLOCK_TIME:.0f} s")
+            self._sender.abort(f"a block was not taken within {self._parts.limits.block:.0f} s")
             return
         except OSError:
             await self._read_to_the_end()
@@ -183,7 +170,7 @@ class Delivery:
 
     async def _read_to_the_end(self) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(BLOCK_TIME):
+            async with asyncio.timeout(self._parts.limits.block):
                 while data := await self._read():
                     self._reading = None
                     self._sender.receive_data(data)
@@ -191,7 +178,7 @@ class Delivery:
 
     async def _flush(self) -> None:
         data = self._sender.data_to_send()
-        async with asyncio.timeout(BLOCK_TIME):
+        async with asyncio.timeout(self._parts.limits.block):
             if self._line_a_record:
                 await self._stream.write_lines(data)
             else:
@@ -226,7 +213,12 @@ class Delivery:
         )
 
     def _may_rest(self) -> bool:
-        return self._is_live and self._keeper.is_trusted
+        return self._is_live and self._keeper.is_trusted and self._rest_time() > 0
+
+    def _rest_time(self) -> float:
+        """Seconds until something must be said: that we are still there, or QUIT when the session has lasted enough."""
+        left = self._began + self._parts.limits.live - self._parts.clock.monotonic()
+        return min(NOOP_EVERY, left)
 
     async def _rest(self) -> bool:
         """Nothing is due: waits for mail. False when the server spoke, or is asked whether it is still there."""
@@ -235,7 +227,7 @@ class Delivery:
         stop = asyncio.create_task(self._parts.stopping.wait())
         try:
             done, _ = await asyncio.wait(
-                {mail, stop, self._read()}, timeout=NOOP_EVERY, return_when=asyncio.FIRST_COMPLETED
+                {mail, stop, self._read()}, timeout=self._rest_time(), return_when=asyncio.FIRST_COMPLETED
             )
         finally:
             mail.cancel()
@@ -243,7 +235,7 @@ class Delivery:
         if self._reading in done:
             self._take_data()
             return False
-        if not done:
+        if not done and self._may_rest():
             self._sender.noop()
             return False
         return True
@@ -318,7 +310,7 @@ class Delivery:
             await self._flush()
             failpoint("odmr.after_dot")
         except TimeoutError:
-            self._sender.abort(f"a block was not taken within {BLOCK_TIME:.0f} s")
+            self._sender.abort(f"a block was not taken within {self._parts.limits.block:.0f} s")
         except (ContentMissing, BareLineEnd) as error:
             log.error("content.broken", message_id=str(row.message_id), error=f"{type(error).__name__}: {error}")
             self._sender.abort("our own content cannot be sent")

@@ -26,6 +26,7 @@ ACCEPT_PAUSE: Final = 0.2
 BACKLOG: Final = 1_024
 
 Serve = Callable[[Stream, str], Awaitable[None]]
+Refresh = Callable[[], Awaitable[None]]
 
 
 def bind(address: str) -> socket.socket:
@@ -46,12 +47,15 @@ def bind(address: str) -> socket.socket:
 
 
 class Listener:
-    """One port. `tls` is set where TLS begins with the first octet."""
+    """One port. `tls` is set where TLS begins with the first octet; `before_tls` may bring it up to date before."""
 
-    def __init__(self, sock: socket.socket, serve: Serve, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, sock: socket.socket, serve: Serve, tls: ssl.SSLContext | None = None, before_tls: Refresh | None = None
+    ) -> None:
         self._socket = sock
         self._serve = serve
         self._tls = tls
+        self._before_tls = before_tls
         self._by_address: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -90,6 +94,8 @@ class Listener:
                 return
             if self._tls is not None:
                 async with asyncio.timeout(HANDSHAKE_TIME):
+                    if self._before_tls is not None:
+                        await self._before_tls()
                     await stream.start_tls(self._tls, server_side=True)
             await self._serve(stream, peer)
         except (OSError, TimeoutError) as error:

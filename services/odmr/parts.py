@@ -5,6 +5,7 @@ import ssl
 from dataclasses import dataclass
 
 from services.odmr.authority import Authority
+from services.odmr.limits import Limits
 from services.odmr.wakeups import Wakeups
 from shared.clock import Clock
 from shared.domain.lease import LeaseTerms
@@ -24,6 +25,7 @@ class Parts:
     wakeups: Wakeups
     clock: Clock
     terms: LeaseTerms
+    limits: Limits
     tls: ssl.SSLContext | None
     #: Set on SIGTERM: start nothing new.
     stopping: asyncio.Event

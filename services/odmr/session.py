@@ -7,11 +7,11 @@ from typing import Final, assert_never
 
 import structlog
 
-from services.odmr.authority import Identity
+from services.odmr.authority import Channel, Identity
 from services.odmr.delivery import Delivery
 from services.odmr.parts import Parts
 from shared import observe
-from shared.domain.lease import LEASE_BATCH
+from shared.domain.lease import LEASE_BATCH, MAX_SESSIONS
 from shared.domain.message import LeasedRecipient
 from shared.domain.names import LeaseId, SessionId
 from shared.failpoint import failpoint
@@ -70,10 +70,13 @@ class Session:
         self._parts = parts
         self._id = SessionId(parts.clock.new_id())
         self._is_implicit_tls = stream.is_tls
-        self._machine = ProviderConnection(parts.profile, under_tls=stream.is_tls)
+        self._certificate = stream.peer_certificate_sha256
+        self._machine = ProviderConnection(
+            parts.profile, under_tls=stream.is_tls, has_certificate=bool(self._certificate)
+        )
         self._identity: Identity | None = None
         self._turning: _Turning | None = None
-        self._is_live = False
+        self._said_live = False
 
     async def run(self) -> None:
         """From the greeting to the end, the turn and its mail included. Raises OSError and TimeoutError as they come."""
@@ -94,7 +97,7 @@ class Session:
                     case CountRequested():
                         await self._answer(await self._count())
                     case TurnRequested(domains, is_live):
-                        self._is_live = is_live
+                        self._said_live = is_live
                         await self._turn(domains)
                     case Ended(why):
                         log.info("session.ended", why=why)
@@ -106,7 +109,8 @@ class Session:
         await self._deliver()
 
     async def _verify(self, transcript: Transcript) -> ProviderAnswer:
-        verdict = await self._parts.authority.verify(transcript, self._id, self._peer, is_tls=self._stream.is_tls)
+        channel = Channel(self._id, self._peer, self._stream.is_tls, self._certificate)
+        verdict = await self._parts.authority.verify(transcript, channel)
         if isinstance(verdict, Identity):
             self._identity = verdict
             observe.bind(customer_id=str(verdict.customer_id))
@@ -144,17 +148,22 @@ class Session:
     async def _decide(self, asked: tuple[str, ...]) -> ProviderAnswer:
         identity = self._identity
         assert identity is not None
-        domains = asked or identity.domains
-        if not domains or not set(domains) <= set(identity.domains):  # all or nothing: RFC 2645 5.2.1
+        domains = identity.resolve(asked)
+        if domains is None:
             log.info("turn.refused", asked=asked[:10])
             return Refuse(r.S450_NOT_YOURS)
+        if not await self._parts.sessions.may_ask(identity.credential_id, self._parts.limits.atrn_interval):
+            log.info("turn.too_often", credential_id=str(identity.credential_id))
+            return Refuse(r.S450_TOO_OFTEN)
         lease = Lease(LeaseId(self._parts.clock.new_id()), self._id, identity.customer_id)
         self._turning = _Turning(lease, domains, [])
-        await self._parts.spool.open_lease(lease, self._parts.terms.time)
+        if not await self._parts.spool.open_lease(lease, self._parts.terms.time, MAX_SESSIONS):
+            log.info("turn.too_many_sessions")
+            return Refuse(r.S450_TOO_MANY_SESSIONS)
         waits_until: float | None = None
         while True:
             rows = await self._parts.spool.lease(lease, domains, LEASE_BATCH, with_back_off=True)
-            if rows or self._is_live:
+            if rows or self._said_live or identity.when_empty != "refuse":
                 self._turning.rows = rows
                 return Turn()
             held = await self._parts.spool.held_by_others(lease, domains)
@@ -182,6 +191,7 @@ class Session:
         turning, identity = self._turning, self._identity
         assert turning is not None and identity is not None
         failpoint("odmr.turned")
+        is_live = self._said_live or identity.when_empty == "live"
         record = TurnedSession(
             self._id,
             identity.customer_id,
@@ -190,16 +200,17 @@ class Session:
             self._stream.is_tls,
             identity.mechanism,
             turning.domains,
+            is_live,
         )
-        log.info("session.turned", domains=turning.domains, tls=self._stream.is_tls, live=self._is_live)
+        log.info("session.turned", domains=turning.domains, tls=self._stream.is_tls, live=is_live)
         delivery = Delivery(
             self._stream,
             self._parts,
             record,
             turning.lease,
             turning.rows,
-            line_a_record=self._is_implicit_tls and not self._is_live,  # who knows XODMR is no fetchmail
-            is_live=self._is_live,
+            line_a_record=self._is_implicit_tls and not self._said_live,  # who knows XODMR is no fetchmail
+            is_live=is_live,
         )
         await delivery.run()
 

@@ -21,7 +21,11 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class VerifyRequest(msgspec.Struct, frozen=True):
-    """Is this transcript a proof? `initial` is None where there was no initial response."""
+    """Is this transcript a proof? `initial` is None where there was no initial response.
+
+    With `is_sealed` every response is sealed to auth's key (shared.sealed) for the request's id: PLAIN's is a secret.
+    `certificate` is the SHA-256 of the client's, where TLS has verified one.
+    """
 
     request_id: str
     session_id: str
@@ -30,6 +34,8 @@ class VerifyRequest(msgspec.Struct, frozen=True):
     steps: tuple[Step, ...]
     peer: str
     is_tls: bool
+    certificate: bytes = b""
+    is_sealed: bool = False
     version: int = VERSION
 
 
@@ -43,19 +49,43 @@ class VerifyAnswer(msgspec.Struct, frozen=True):
     credential_id: str = ""
     authcid: str = ""
     domains: tuple[str, ...] = ()
+    when_empty: str = "refuse"
+    aliases: tuple[str, ...] = ()
+
+
+class KeyRequest(msgspec.Struct, frozen=True):
+    """To which key are responses sealed?"""
+
+    request_id: str
+    version: int = VERSION
+
+
+class KeyAnswer(msgspec.Struct, frozen=True):
+    """Auth's X25519 key."""
+
+    request_id: str
+    public_key: bytes
 
 
 class MintRequest(msgspec.Struct, frozen=True):
-    """Make a credential. An empty authcid asks auth to choose one."""
+    """Make a credential, or with `credential_id` a new secret for that one. An empty authcid asks auth to choose one.
+
+    `certificate` (DER) makes one for EXTERNAL, which has no secret.
+    """
 
     request_id: str
     customer_id: str
     authcid: str = ""
+    mechanisms: tuple[str, ...] = ()
+    certificate: bytes = b""
+    when_empty: str = "refuse"
+    aliases: tuple[str, ...] = ()
+    credential_id: str = ""
     version: int = VERSION
 
 
 class MintAnswer(msgspec.Struct, frozen=True):
-    """The credential with its secret, told once; or `error`: conflict or unavailable."""
+    """The credential with its secret, told once; or `error`: conflict, not_found or unavailable."""
 
     request_id: str
     credential_id: str = ""

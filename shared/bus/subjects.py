@@ -6,7 +6,9 @@ from shared.domain.names import CustomerId
 
 #: auth answers: is this transcript a proof.
 AUTH_VERIFY: Final = "auth.verify"
-#: auth answers: make a credential for this customer.
+#: auth answers: the key to which PLAIN's response is sealed.
+AUTH_KEY: Final = "auth.key"
+#: auth answers: make a credential for this customer, or a new secret for one.
 AUTH_MINT: Final = "auth.mint"
 #: Every customer's wake-ups, for a subscriber.
 MAIL_QUEUED_ALL: Final = "mail.queued.*"
@@ -14,8 +16,8 @@ MAIL_QUEUED_ALL: Final = "mail.queued.*"
 #: service -> what its NATS user may publish, and what it may subscribe to. Replies go to the service's own inbox.
 ALLOWED: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "inbound": (("mail.queued.*",), ("_INBOX_inbound.>",)),
-    "odmr": ((AUTH_VERIFY,), (MAIL_QUEUED_ALL, "_INBOX_odmr.>")),
-    "auth": (("_INBOX_odmr.>", "_INBOX_api.>"), (AUTH_VERIFY, AUTH_MINT)),
+    "odmr": ((AUTH_VERIFY, AUTH_KEY), (MAIL_QUEUED_ALL, "_INBOX_odmr.>")),
+    "auth": (("_INBOX_odmr.>", "_INBOX_api.>"), (AUTH_VERIFY, AUTH_KEY, AUTH_MINT)),
     "outbound": (("mail.queued.*",), ("_INBOX_outbound.>",)),
     "api": ((AUTH_MINT,), ("_INBOX_api.>",)),
 }

@@ -8,6 +8,8 @@ from typing import Final
 LEASE_TIME: Final = timedelta(seconds=30)
 #: Rows that one statement leases: PERFORMANCE has 64 as the knee.
 LEASE_BATCH: Final = 64
+#: Sessions of one customer at a time: ours. Two share a queue without a gain beyond the customer's line; 20 are a mistake.
+MAX_SESSIONS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)

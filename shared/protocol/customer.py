@@ -4,12 +4,13 @@ Security: with `require_tls` nothing but EHLO and STARTTLS is said in clear, so 
 """
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from shared.protocol.events import NEED_DATA, PAUSED, CustomerEvent, Refused, Say, StartTls, Turned
+from shared.protocol.events import NEED_DATA, PAUSED, Checked, CustomerEvent, Refused, Say, StartTls, Turned
 from shared.protocol.grammar import BadSyntax, decode_base64, encode_base64
 from shared.protocol.reply import BadReply, Reply, ReplyReader
-from shared.protocol.sasl import cram_md5
+from shared.protocol.sasl.client import ClientMechanism, Login
+from shared.protocol.sasl.scram import BadChallenge
 from shared.protocol.wire import MAX_ODMR_LINE, LineBuffer, LineTooLong
 
 
@@ -22,6 +23,7 @@ class Step(enum.Enum):
     AUTH = "AUTH"
     RESPONSE = "AUTH response"
     LIVE = "XODMR LIVE"
+    STAT = "XODMR STAT"
     ATRN = "ATRN"
     TURNED = "turned"
     OVER = "over"
@@ -32,12 +34,13 @@ class CustomerProfile:
     """Who we are to the provider and what we ask of it. Empty domains ask for all."""
 
     hostname: str
-    authcid: str
-    secret: bytes = field(repr=False)
+    login: Login
     domains: tuple[str, ...] = ()
     require_tls: bool = True
     #: Ask for a session that stays and is pushed to; without it at the provider the session is as any other.
     is_live: bool = False
+    #: Log in and ask how much waits, and take no mail.
+    only_checks: bool = False
 
 
 class CustomerConnection:
@@ -50,7 +53,8 @@ class CustomerConnection:
         self._lines = LineBuffer(MAX_ODMR_LINE)
         self._replies = ReplyReader()
         self._eof = False
-        self._offers_live = False
+        self._offers: frozenset[str] = frozenset()
+        self._mechanism: ClientMechanism | None = None
 
     def receive_data(self, data: bytes) -> None:
         """Takes bytes as they came; b"" means that the provider closed."""
@@ -91,15 +95,17 @@ class CustomerConnection:
                 if self._lines:  # bytes in clear behind the 220 would count as said under TLS
                     return self._stop(Reply(500, "", ("the provider sent bytes before the TLS handshake",)))
                 return StartTls(b"")
-            case Step.AUTH, 334:
+            case ((Step.AUTH | Step.RESPONSE), 334):
                 return self._respond(reply)
-            case ((Step.AUTH | Step.RESPONSE), 235) if self._profile.is_live and self._offers_live:
-                self.step = Step.LIVE
-                return Say(b"XODMR LIVE\r\n")
+            case ((Step.AUTH | Step.RESPONSE), 235) if not self._is_proved():
+                return self._stop(Reply(500, "", ("the provider has not proved that it knows the secret",)))
             case ((Step.AUTH | Step.RESPONSE), 235):
-                return self._atrn()
+                return self._logged_in()
             case Step.LIVE, _:  # a provider that changed its mind turns us all the same
                 return self._atrn()
+            case Step.STAT, _:
+                self.step = Step.OVER
+                return Checked(" ".join(reply.lines))
             case Step.ATRN, 250:
                 self.step = Step.TURNED
                 return Turned(self._lines.take_rest())
@@ -115,11 +121,27 @@ class CustomerConnection:
             return Say(b"STARTTLS\r\n")
         if "ATRN" not in keywords:
             return self._stop(Reply(502, "", ("this server does not offer ATRN; is it the ODMR port?",)))
-        if cram_md5.NAME not in keywords.get("AUTH", []):
-            return self._stop(Reply(504, "", ("the provider does not offer CRAM-MD5 here",)))
-        self._offers_live = "LIVE" in keywords.get("XODMR", [])
+        name = self._profile.login.choose(keywords.get("AUTH", []), under_tls=self._under_tls)
+        if name is None:
+            return self._stop(Reply(504, "", ("the provider offers no mechanism that may be used here",)))
+        self._offers = frozenset(keywords.get("XODMR", []))
         self.step = Step.AUTH
-        return Say(b"AUTH CRAM-MD5\r\n")
+        self._mechanism = self._profile.login.begin(name)
+        initial = self._mechanism.initial()
+        encoded = "" if initial is None else f" {encode_base64(initial) or '='}"  # RFC 4954 4: `=` is the empty one
+        return Say(f"AUTH {name}{encoded}\r\n".encode("ascii"), name)
+
+    def _logged_in(self) -> CustomerEvent:
+        if self._profile.only_checks and "STAT" in self._offers:
+            self.step = Step.STAT
+            return Say(b"XODMR STAT\r\n")
+        if self._profile.only_checks:
+            self.step = Step.OVER
+            return Checked("it does not say how much waits")
+        if self._profile.is_live and "LIVE" in self._offers:
+            self.step = Step.LIVE
+            return Say(b"XODMR LIVE\r\n")
+        return self._atrn()
 
     def _atrn(self) -> CustomerEvent:
         self.step = Step.ATRN
@@ -131,9 +153,16 @@ class CustomerConnection:
             challenge = decode_base64(reply.lines[0])
         except BadSyntax:
             return self._stop(Reply(500, "", ("the provider's challenge is no base64",)))
+        assert self._mechanism is not None
         self.step = Step.RESPONSE
-        response = cram_md5.respond(self._profile.authcid, self._profile.secret, challenge)
+        try:
+            response = self._mechanism.respond(challenge)
+        except BadChallenge as error:
+            return self._stop(Reply(500, "", (f"the provider's challenge is wrong: {error}",)))
         return Say(encode_base64(response).encode("ascii") + b"\r\n")
+
+    def _is_proved(self) -> bool:
+        return self._mechanism is not None and self._mechanism.is_satisfied
 
     def _ehlo(self) -> bytes:
         return f"EHLO {self._profile.hostname}\r\n".encode("ascii")

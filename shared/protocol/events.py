@@ -67,6 +67,13 @@ class Turned:
 
 
 @dataclass(frozen=True, slots=True)
+class Checked:
+    """Customer's side: logged in, and that was all that was asked for. What waits, where the provider says it."""
+
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
     """Customer's side: the provider said no (or nothing that makes sense) to this step; the session is over."""
 
@@ -135,7 +142,7 @@ class Shutdown:
 
 ProviderEvent = Say | StartTls | AuthStep | TurnRequested | CountRequested | Ended | Waiting
 ProviderAnswer = Continue | Granted | Denied | Unavailable | Turn | Refuse | Counted | Shutdown
-CustomerEvent = Say | StartTls | Turned | Refused | Waiting
+CustomerEvent = Say | StartTls | Turned | Checked | Refused | Waiting
 
 
 # --- from the sender, after the turn ----------------------------------------------------------------------------------

@@ -37,8 +37,9 @@ from shared.protocol.grammar import (
     parse_auth,
     parse_command,
 )
+from shared.protocol.sasl import cram_md5, external
 from shared.protocol.sasl.transcript import Transcript
-from shared.protocol.states import ANSWERS, COMMANDS, State, refusal
+from shared.protocol.states import ANSWERS, COMMANDS, IN_CLEAR, State, refusal
 from shared.protocol.wire import MAX_ODMR_LINE, LineBuffer, LineTooLong
 
 #: Failed AUTH in one session. RFC 4954 9: not before 3; RELIABILITY T6: 5.
@@ -49,7 +50,7 @@ MAX_ERRORS: Final = 20
 MAX_JUNK: Final = 100
 
 #: Mechanisms in which the server speaks first. RFC 4954 4: they take no initial response.
-_SERVER_FIRST: Final = frozenset({"CRAM-MD5"})
+_SERVER_FIRST: Final = frozenset({cram_md5.NAME})
 
 
 class LocalProtocolError(Exception):
@@ -58,21 +59,27 @@ class LocalProtocolError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ProviderProfile:
-    """What this listener offers. Mechanisms are those that may be used in clear, and those that may under TLS."""
+    """What this listener offers. Mechanisms are those that may be used in clear, and those that may under TLS.
+
+    EXTERNAL is no matter of settings: it is offered where TLS has verified a certificate of the client (RFC 4422 A).
+    """
 
     hostname: str
     mechanisms_in_clear: tuple[str, ...] = ("CRAM-MD5",)
     mechanisms_under_tls: tuple[str, ...] = ("CRAM-MD5",)
     has_starttls: bool = False
+    #: In clear nothing but NOOP, EHLO, STARTTLS and QUIT. RFC 3207 4.
+    requires_tls: bool = False
 
 
 class ProviderConnection:
     """Bytes in, events out. The order: `receive_data`, `next_event` until it waits, `send` for what it asked."""
 
-    def __init__(self, profile: ProviderProfile, *, under_tls: bool = False) -> None:
+    def __init__(self, profile: ProviderProfile, *, under_tls: bool = False, has_certificate: bool = False) -> None:
         self.state = State.CONNECTED
         self._profile = profile
         self._under_tls = under_tls
+        self._has_certificate = has_certificate
         self._lines = LineBuffer(MAX_ODMR_LINE)
         self._transcript = Transcript("")
         self._challenge = b""
@@ -89,7 +96,10 @@ class ProviderConnection:
     @property
     def mechanisms(self) -> tuple[str, ...]:
         """What AUTH offers now."""
-        return self._profile.mechanisms_under_tls if self._under_tls else self._profile.mechanisms_in_clear
+        if not self._under_tls:
+            return () if self._profile.requires_tls else self._profile.mechanisms_in_clear
+        certified = (external.NAME,) if self._has_certificate else ()
+        return certified + self._profile.mechanisms_under_tls
 
     def receive_data(self, data: bytes) -> None:
         """Takes bytes as they came; b"" means that the peer closed."""
@@ -159,6 +169,8 @@ class ProviderConnection:
         if command.verb == "XODMR":  # ours, DESIGN 5: what follows is part of the verb
             command = Command(f"XODMR {command.argument.upper()}".strip(), "")
         state = COMMANDS[self.state].get(command.verb)
+        if self._profile.requires_tls and not self._under_tls and command.verb not in IN_CLEAR:
+            return self._refuse(r.S530_TLS_FIRST, f"{command.verb} in clear")
         if state is None:
             return self._refuse(refusal(self.state, command.verb), f"{command.verb} in {self.state.value}")
         match command.verb:

@@ -95,6 +95,9 @@ REFUSALS: Final[dict[tuple[State, str], r.Reply]] = {
     (State.AUTHENTICATED, "STARTTLS"): r.S503_AUTHENTICATED_ALREADY,
 }
 
+#: What a port that requires TLS takes before it. RFC 3207 4.
+IN_CLEAR: Final = frozenset({"NOOP", "EHLO", "STARTTLS", "QUIT"})
+
 #: Commands of SMTP that this service does not have. RFC 2645 5.4: 502.
 ELSEWHERE: Final = frozenset({"HELO", "MAIL", "RCPT", "DATA", "BDAT", "VRFY", "EXPN", "HELP", "ETRN", "TURN", *(
     verb for moves in COMMANDS.values() for verb in moves

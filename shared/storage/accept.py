@@ -14,7 +14,7 @@ import asyncpg
 
 from shared.domain.message import Message
 from shared.failpoint import failpoint
-from shared.storage.engine import Pool
+from shared.storage.engine import STATEMENT_TIMEOUT, Pool
 
 #: Statements in flight. PERFORMANCE: 4 to 8.
 WRITERS: Final = 4
@@ -84,18 +84,21 @@ class Acceptor:
         self._waiting: deque[_Waiting] = deque()
         self._wake = asyncio.Event()
         self._writers: list[asyncio.Task[None]] = []
+        self._is_closing = False
 
     def start(self) -> None:
         """Starts the writers."""
         self._writers = [asyncio.create_task(self._write()) for _ in range(WRITERS)]
 
     async def close(self) -> None:
-        """Ends the writers; who still waits hears NotAccepted."""
+        """Lets the writers store what waits; what the database does not take in time hears NotAccepted."""
+        self._is_closing = True
+        self._wake.set()
+        if self._writers:
+            await asyncio.wait(self._writers, timeout=RETRY_FOR + STATEMENT_TIMEOUT)
         for writer in self._writers:
             writer.cancel()
-        for writer in self._writers:
-            with contextlib.suppress(asyncio.CancelledError):
-                await writer
+        await asyncio.gather(*self._writers, return_exceptions=True)
         for waiting in self._waiting:
             if not waiting.done.done():
                 waiting.done.set_exception(NotAccepted("shutting down"))
@@ -111,7 +114,7 @@ class Acceptor:
         await waiting.done
 
     async def _write(self) -> None:
-        while True:
+        while self._waiting or not self._is_closing:
             await self._wake.wait()
             batch = self._gather()
             if batch:
@@ -125,7 +128,7 @@ class Acceptor:
                 break
             batch.append(self._waiting.popleft())
             size += batch[-1].size
-        if not self._waiting:
+        if not self._waiting and not self._is_closing:
             self._wake.clear()
         return batch
 

@@ -1,26 +1,63 @@
-"""Credentials and API keys. Secrets lie here sealed (credentials) or hashed (keys), never in clear."""
+"""Credentials: what auth keeps of them (secrets lie sealed), and what of them may be shown."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import ColumnElement, Select, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from shared.domain.access import Principal, Role
+from shared.domain.access import Principal
 from shared.domain.names import CredentialId, CustomerId
-from shared.storage.customers import Conflict
-from shared.storage.tables import api_keys, credentials, customers, domains
+from shared.storage.customers import Conflict, visible_to
+from shared.storage.tables import credentials, customers, domains
 
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What auth keeps: who it is, and its secret sealed by auth's key."""
+    """What auth keeps: who it is, what proves it, and its policies. A secret is there only for the mechanism that needs it.
+
+    `when_empty` says what an ATRN on an empty queue gets: refuse (453), turn (250, EHLO, QUIT), or live (250, and stay).
+    """
 
     id: CredentialId
     customer_id: CustomerId
     authcid: str
-    sealed_secret: bytes = field(repr=False)
     mechanisms: tuple[str, ...]
+    sealed_secret: bytes | None = field(default=None, repr=False)
+    sealed_scram: bytes | None = field(default=None, repr=False)
+    certificate: bytes | None = field(default=None, repr=False)
+    certificate_sha256: bytes | None = None
+    when_empty: str = "refuse"
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialRecord:
+    """What may be shown of a credential."""
+
+    id: CredentialId
+    customer_id: CustomerId
+    authcid: str
+    mechanisms: tuple[str, ...]
+    certificate_sha256: bytes | None
+    when_empty: str
+    aliases: tuple[str, ...]
+    created_at: datetime
+    last_used_at: datetime | None
+
+
+_c = credentials.c
+_KEPT = (
+    _c.id, _c.customer_id, _c.authcid, _c.mechanisms, _c.sealed_secret, _c.sealed_scram, _c.certificate,
+    _c.certificate_sha256, _c.when_empty, _c.aliases,
+)  # fmt: skip
+_SHOWN = (
+    _c.id, _c.customer_id, _c.authcid, _c.mechanisms, _c.certificate_sha256, _c.when_empty, _c.aliases, _c.created_at,
+    _c.last_used_at,
+)  # fmt: skip
 
 
 class Credentials:
@@ -30,44 +67,25 @@ class Credentials:
         self._engine = engine
 
     async def add(self, credential: Credential) -> None:
-        """A new credential. Raises Conflict when the name is taken."""
+        """A new credential. Raises Conflict when the name or the certificate is taken."""
+        values = {name: getattr(credential, name) for name in Credential.__slots__}
         try:
             async with self._engine.begin() as connection:
-                await connection.execute(
-                    insert(credentials).values(
-                        id=credential.id,
-                        customer_id=credential.customer_id,
-                        authcid=credential.authcid,
-                        sealed_secret=credential.sealed_secret,
-                        mechanisms=list(credential.mechanisms),
-                        created_at=func.now(),
-                    )
-                )
+                await connection.execute(insert(credentials).values(**values, created_at=func.now()))
         except IntegrityError:
             raise Conflict(f"a credential by the name {credential.authcid} is there already") from None
 
     async def find(self, authcid: str) -> Credential | None:
         """The credential by its name, if neither it nor its customer was taken away."""
-        query = (
-            select(
-                credentials.c.id,
-                credentials.c.customer_id,
-                credentials.c.authcid,
-                credentials.c.sealed_secret,
-                credentials.c.mechanisms,
-            )
-            .join(customers, customers.c.id == credentials.c.customer_id)
-            .where(
-                credentials.c.authcid == authcid,
-                credentials.c.revoked_at.is_(None),
-                customers.c.state != "terminated",
-            )
-        )
-        async with self._engine.connect() as connection:
-            row = (await connection.execute(query)).mappings().first()
-        if row is None:
-            return None
-        return Credential(**{**row, "mechanisms": tuple(row["mechanisms"])})
+        return await self._find(_c.authcid == authcid)
+
+    async def find_certificate(self, sha256: bytes) -> Credential | None:
+        """The credential by its certificate, likewise."""
+        return await self._find(_c.certificate_sha256 == sha256)
+
+    async def find_id(self, credential_id: CredentialId) -> Credential | None:
+        """The credential by its id, likewise."""
+        return await self._find(_c.id == credential_id)
 
     async def grant(self, credential: Credential) -> tuple[str, ...]:
         """Notes the use, and gives the domains that the customer may ask for: none while it is suspended."""
@@ -78,42 +96,78 @@ class Credentials:
             .order_by(domains.c.name)
         )
         async with self._engine.begin() as connection:
-            await connection.execute(
-                update(credentials).where(credentials.c.id == credential.id).values(last_used_at=func.now())
-            )
+            await connection.execute(update(credentials).where(_c.id == credential.id).values(last_used_at=func.now()))
             return tuple((await connection.execute(names)).scalars())
 
+    async def replace_secrets(
+        self, credential_id: CredentialId, sealed_secret: bytes | None, sealed_scram: bytes
+    ) -> None:
+        """From now on the new secret proves it, and the old one does not."""
+        async with self._engine.begin() as connection:
+            await connection.execute(
+                update(credentials)
+                .where(_c.id == credential_id)
+                .values(sealed_secret=sealed_secret, sealed_scram=sealed_scram)
+            )
 
-class ApiKeys:
-    """Keys of the HTTP API: stored as SHA-256 of 256 random bits."""
+    async def _find(self, condition: ColumnElement[bool]) -> Credential | None:
+        query = (
+            select(*_KEPT)
+            .join(customers, customers.c.id == _c.customer_id)
+            .where(condition, _c.revoked_at.is_(None), customers.c.state != "terminated")
+        )
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(query)).mappings().first()
+        return Credential(**_tuples(row)) if row else None
+
+
+class CredentialRecords:
+    """Used by the API; never reads a secret."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
-    async def add(self, key_id: object, name: str, prefix: str, secret_sha256: bytes, principal: Principal) -> None:
-        """A new key that speaks for this principal. Raises Conflict."""
-        try:
-            async with self._engine.begin() as connection:
-                await connection.execute(
-                    insert(api_keys).values(
-                        id=key_id,
-                        customer_id=principal.customer_id,
-                        role=principal.role.value,
-                        name=name,
-                        prefix=prefix,
-                        secret_sha256=secret_sha256,
-                        scopes=sorted(principal.scopes),
-                        created_at=func.now(),
-                    )
-                )
-        except IntegrityError:
-            raise Conflict("that key is there already") from None
-
-    async def find(self, secret_sha256: bytes) -> Principal | None:
-        """Whom the key speaks for, or None."""
-        query = select(api_keys.c.role, api_keys.c.customer_id, api_keys.c.scopes).where(
-            api_keys.c.secret_sha256 == secret_sha256, api_keys.c.revoked_at.is_(None)
-        )
+    async def find(self, principal: Principal, credential_id: CredentialId) -> CredentialRecord | None:
+        """The credential, or None when there is none that the principal may see."""
         async with self._engine.connect() as connection:
-            row = (await connection.execute(query)).first()
-        return Principal(Role(row.role), row.customer_id, frozenset(row.scopes)) if row else None
+            row = (await connection.execute(_shown(principal).where(_c.id == credential_id))).mappings().first()
+        return CredentialRecord(**_tuples(row)) if row else None
+
+    async def page(
+        self, principal: Principal, customer_id: CustomerId | None, after: CredentialId | None, limit: int
+    ) -> list[CredentialRecord]:
+        """Credentials, newest first, those behind `after`; of one customer if it is named."""
+        query = _shown(principal).order_by(_c.id.desc()).limit(limit)
+        if customer_id is not None:
+            query = query.where(_c.customer_id == customer_id)
+        if after is not None:
+            query = query.where(_c.id < after)
+        async with self._engine.connect() as connection:
+            return [CredentialRecord(**_tuples(row)) for row in (await connection.execute(query)).mappings()]
+
+    async def change(self, credential_id: CredentialId, changes: Mapping[str, Any]) -> None:
+        """Sets policies (when_empty, aliases) of a credential that the caller has found."""
+        if changes:
+            async with self._engine.begin() as connection:
+                await connection.execute(update(credentials).where(_c.id == credential_id).values(**changes))
+
+    async def revoke(self, credential_id: CredentialId) -> None:
+        """Ends a credential that the caller has found, and forgets its secrets; its sessions come to an end."""
+        async with self._engine.begin() as connection:
+            await connection.execute(
+                update(credentials)
+                .where(_c.id == credential_id, _c.revoked_at.is_(None))
+                .values(revoked_at=func.now(), sealed_secret=None, sealed_scram=None)
+            )
+
+
+def _shown(principal: Principal) -> Select[Any]:
+    return (
+        select(*_SHOWN)
+        .join(customers, customers.c.id == _c.customer_id)
+        .where(visible_to(principal), _c.revoked_at.is_(None))
+    )
+
+
+def _tuples(row: Mapping[Any, Any]) -> dict[str, Any]:
+    return {**row, "mechanisms": tuple(row["mechanisms"]), "aliases": tuple(row["aliases"])}

@@ -46,6 +46,7 @@ def create_engine(database_url: str, *, size: int = 4) -> AsyncEngine:
         pool_size=size,
         max_overflow=0,
         pool_pre_ping=True,
+        hide_parameters=True,  # an error that is logged shows no secret, sealed or not
         pool_timeout=STATEMENT_TIMEOUT,
         connect_args={"timeout": CONNECT_TIMEOUT, "command_timeout": STATEMENT_TIMEOUT},
     )

@@ -1,6 +1,7 @@
 """The record of who was connected, and what it got."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from shared.domain.names import CredentialId, CustomerId, SessionId
 from shared.storage.engine import Pool
@@ -17,6 +18,7 @@ class TurnedSession:
     is_tls: bool
     mechanism: str
     domains: tuple[str, ...]
+    is_live: bool = False
 
 
 class Sessions:
@@ -25,11 +27,24 @@ class Sessions:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
+    async def may_ask(self, credential_id: CredentialId, interval: timedelta) -> bool:
+        """Whether the last ATRN of this credential that was allowed is `interval` ago; notes this one then."""
+        if not interval:
+            return True
+        return bool(
+            await self._pool.fetchval(
+                "UPDATE credentials SET last_atrn_at = now() WHERE id = $1 "
+                "AND (last_atrn_at IS NULL OR last_atrn_at <= now() - $2::interval) RETURNING true",
+                credential_id,
+                interval,
+            )
+        )
+
     async def turned(self, session: TurnedSession) -> None:
         """The session has mail and turns."""
         await self._pool.execute(
-            "INSERT INTO sessions (id, customer_id, credential_id, peer, is_tls, mechanism, domains) "
-            "VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            "INSERT INTO sessions (id, customer_id, credential_id, peer, is_tls, mechanism, domains, is_live) "
+            "VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
             session.id,
             session.customer_id,
             session.credential_id,
@@ -37,6 +52,7 @@ class Sessions:
             session.is_tls,
             session.mechanism,
             list(session.domains),
+            session.is_live,
         )
 
     async def ended(self, session_id: SessionId, messages: int, octets: int, why: str) -> None:

@@ -10,15 +10,18 @@ from datetime import datetime, timedelta
 from typing import Final, assert_never
 
 from shared.domain.disposition import Deferred, Delivered, Disposition, Failed, Held, Uncertain
+from shared.domain.lease import MAX_SESSIONS
 from shared.domain.message import LeasedRecipient
 from shared.domain.names import CustomerId, LeaseId, MessageId, RecipientId, SessionId
 from shared.failpoint import failpoint
 from shared.storage.engine import Pool
 
-#: Begins a session's lease.
+#: Begins a session's lease, unless the customer has as many as it may. Two at once may both be the last: no harm.
 _OPEN: Final = """
 INSERT INTO leases (id, session_id, customer_id, leased_until)
-VALUES ($1, $2, $3, now() + make_interval(secs => $4))
+SELECT $1, $2, $3, now() + make_interval(secs => $4)
+WHERE (SELECT count(*) FROM leases WHERE customer_id = $3 AND leased_until > now()) < $5
+RETURNING true
 """
 
 #: Leases the next due rows of a customer, oldest first, and skips what another session has. With $7 also rows in
@@ -133,9 +136,10 @@ class Spool:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def open_lease(self, lease: Lease, time: timedelta) -> None:
-        """Begins a lease that holds nothing yet."""
-        await self._pool.execute(_OPEN, lease.id, lease.session_id, lease.customer_id, time.total_seconds())
+    async def open_lease(self, lease: Lease, time: timedelta, most: int = MAX_SESSIONS) -> bool:
+        """Begins a lease that holds nothing yet; False when the customer has `most` of them already."""
+        args = (lease.id, lease.session_id, lease.customer_id, time.total_seconds(), most)
+        return bool(await self._pool.fetchval(_OPEN, *args))
 
     async def lease(
         self, lease: Lease, domains: Sequence[str], limit: int, *, with_back_off: bool

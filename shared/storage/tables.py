@@ -1,6 +1,20 @@
 """The tables that the nouns of the API read and write, for SQLAlchemy Core. The migrations make them; a test compares."""
 
-from sqlalchemy import ARRAY, BigInteger, Boolean, Column, DateTime, Integer, LargeBinary, MetaData, Table, Text, Uuid
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    Uuid,
+    column,
+    table,
+)
 
 metadata = MetaData()
 
@@ -15,6 +29,7 @@ customers = Table(
     Column("external_id", Text),
     Column("name", Text, nullable=False),
     Column("state", Text, nullable=False),
+    Column("suspended_for", Text, nullable=False),
     Column("created_at", _WHEN, nullable=False),
 )
 
@@ -26,8 +41,16 @@ domains = Table(
     Column("name", Text, nullable=False),
     Column("fail_after_seconds", Integer, nullable=False),
     Column("eight_bit", Text, nullable=False),
+    Column("unknown_recipients", Text, nullable=False),
     Column("verified_at", _WHEN),
     Column("created_at", _WHEN, nullable=False),
+)
+
+domain_recipients = Table(
+    "domain_recipients",
+    metadata,
+    Column("domain_id", Uuid, primary_key=True),
+    Column("local_part", Text, primary_key=True),
 )
 
 credentials = Table(
@@ -36,8 +59,14 @@ credentials = Table(
     Column("id", Uuid, primary_key=True),
     Column("customer_id", Uuid, nullable=False),
     Column("authcid", Text, nullable=False),
-    Column("sealed_secret", LargeBinary, nullable=False),
+    Column("sealed_secret", LargeBinary),
+    Column("sealed_scram", LargeBinary),
+    Column("certificate", LargeBinary),
+    Column("certificate_sha256", LargeBinary),
     Column("mechanisms", ARRAY(Text), nullable=False),
+    Column("when_empty", Text, nullable=False),
+    Column("aliases", ARRAY(Text), nullable=False),
+    Column("last_atrn_at", _WHEN),
     Column("created_at", _WHEN, nullable=False),
     Column("revoked_at", _WHEN),
     Column("last_used_at", _WHEN),
@@ -55,6 +84,38 @@ api_keys = Table(
     Column("scopes", ARRAY(Text), nullable=False),
     Column("created_at", _WHEN, nullable=False),
     Column("revoked_at", _WHEN),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("customer_id", Uuid, nullable=False),
+    Column("credential_id", Uuid, nullable=False),
+    Column("peer", Text, nullable=False),
+    Column("is_tls", Boolean, nullable=False),
+    Column("mechanism", Text, nullable=False),
+    Column("domains", ARRAY(Text), nullable=False),
+    Column("is_live", Boolean, nullable=False),
+    Column("started_at", _WHEN, nullable=False),
+    Column("ended_at", _WHEN),
+    Column("sent_messages", BigInteger, nullable=False),
+    Column("sent_bytes", BigInteger, nullable=False),
+    Column("why_ended", Text, nullable=False),
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("reverse_path", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("sha256", LargeBinary, nullable=False),
+    Column("has_eight_bit", Boolean, nullable=False),
+    Column("helo", Text, nullable=False),
+    Column("peer", Text, nullable=False),
+    Column("trace_context", Text, nullable=False),
+    Column("received_at", _WHEN, nullable=False),
 )
 
 recipients = Table(
@@ -80,4 +141,17 @@ recipients = Table(
     Column("forward_path", Text, nullable=False),
     Column("dsn_parameters", Text, nullable=False),
     Column("last_reply", Text, nullable=False),
+)
+
+#: Without its xid, which SQLAlchemy has no type for; so it is no Table of the metadata.
+events = table(
+    "events",
+    column("id", Uuid),
+    column("at", _WHEN),
+    column("type", Text),
+    column("customer_id", Uuid),
+    column("message_id", Uuid),
+    column("recipient_id", Uuid),
+    column("session_id", Uuid),
+    column("detail", Text),
 )

@@ -15,7 +15,7 @@ from services.inbound.settings import InboundSettings
 from services.odmr.settings import OdmrSettings
 from services.outbound.settings import OutboundSettings
 from shared import VERSION
-from shared.bus.subjects import AUTH_MINT, AUTH_VERIFY
+from shared.bus.subjects import AUTH_KEY, AUTH_MINT, AUTH_VERIFY
 from shared.domain.message import RecipientState
 from shared.protocol.states import ANSWERS, COMMANDS, State
 
@@ -101,7 +101,7 @@ def test_the_states_have_a_paragraph_each_and_the_picture_is_drawn_from_the_tabl
 
 def test_the_subjects_are_documented() -> None:
     text = (HERE / "docs" / "architecture.md").read_text()
-    for subject in (AUTH_VERIFY, AUTH_MINT, "mail.queued."):
+    for subject in (AUTH_VERIFY, AUTH_KEY, AUTH_MINT, "mail.queued."):
         assert subject in text
 
 

@@ -2,15 +2,16 @@
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
+from connector.deliver import Address
 from connector.outcome import Exit, Outcome
 from connector.schedule import call_once
-from connector.settings import Address, BadSetting, Settings, read
+from connector.settings import Settings
 from localserve.layout import free_port
 from localserve.sink import Sink
 
@@ -42,7 +43,13 @@ async def scripted(replies: list[bytes], heard: list[bytes] | None = None, after
 def settings(port: int, deliver: int, *, tls: str = "none", ca_file: Path | None = None) -> Settings:
     """For the demo customer."""
     return Settings(
-        Address("127.0.0.1", port), tls, "tim", b"secret", (), Address("127.0.0.1", deliver), ca_file, "c.example", None
+        Address("127.0.0.1", port),
+        Address("127.0.0.1", deliver),
+        "tim",
+        b"secret",
+        tls=tls,
+        ca_file=ca_file,
+        hostname="c.example",
     )
 
 
@@ -188,67 +195,3 @@ async def test_r103_a_cut_invents_no_dot(who: str) -> None:
 def test_exit_codes_are_distinct() -> None:
     assert len({exit.value for exit in Exit}) == len(Exit)
     assert Outcome(Exit.OK, "x").exit == 0
-
-
-@pytest.fixture
-def secret_file(tmp_path: Path) -> Path:
-    path = tmp_path / "secret"
-    path.write_text("hunter2\n")
-    return path
-
-
-def _arguments(secret_file: Path, *more: str) -> list[str]:
-    return [
-        "once",
-        "--provider",
-        "mx.example",
-        "--user",
-        "u",
-        "--secret-file",
-        str(secret_file),
-        "--deliver",
-        "127.0.0.1:25",
-        *more,
-    ]
-
-
-def test_settings(secret_file: Path) -> None:
-    settings = read(_arguments(secret_file, "--domain", "a.example", "--domain", "b.example"))
-    assert settings.provider == Address("mx.example", 366) and settings.secret == b"hunter2"
-    assert settings.domains == ("a.example", "b.example") and settings.tls == "starttls" and settings.every is None
-    assert "hunter2" not in repr(settings)
-    assert read([*_arguments(secret_file), "--provider", "[2001:db8::1]:3366"]).provider == Address("2001:db8::1", 3366)
-
-
-@pytest.mark.parametrize(
-    ("change", "sentence"),
-    [
-        (
-            lambda file: ["--provider", "mx.example:0"],
-            "--provider 'mx.example:0' is no address; write host:port, such as 127.0.0.1:25",
-        ),
-        (lambda file: ["--provider", ":25"], "--provider ':25' is no address; write host:port, such as 127.0.0.1:25"),
-        (
-            lambda file: ["--deliver", "localhost"],
-            "--deliver 'localhost' is no address; write host:port, such as 127.0.0.1:25",
-        ),
-        (
-            lambda file: ["--deliver", "localhost:99999"],
-            "--deliver 'localhost:99999' is no address; write host:port, such as 127.0.0.1:25",
-        ),
-        (lambda file: ["--domain", "*"], "--domain '*' is no domain name; write it in ASCII, such as example.org"),
-        (lambda file: ["--ca-file", "/nowhere"], "--ca-file /nowhere is not there"),
-        (
-            lambda file: ["--secret-file", "/nowhere"],
-            "--secret-file /nowhere cannot be read: No such file or directory",
-        ),
-        (lambda file: ["--secret-file", "/dev/null"], "--secret-file /dev/null is empty; put the secret into it"),
-        (lambda file: ["--live"], "--live needs the command run: a session that stays never comes to an end"),
-        (lambda file: ["--every", "0.1"], "--every must be a second at least"),
-        (lambda file: ["--every", "nan"], "--every must be a second at least"),
-    ],
-)
-def test_each_bad_setting_is_a_sentence(secret_file: Path, change: Callable[[Path], list[str]], sentence: str) -> None:
-    with pytest.raises(BadSetting) as bad:
-        read(_arguments(secret_file, *change(secret_file)))
-    assert str(bad.value) == sentence

@@ -11,7 +11,7 @@ from localserve.provider import Provider
 from localserve.provision import make_customer
 from services.auth.seal import Seal
 from tests.flows.live import SocketLine, database, running
-from tests.protocol.dialogue import BODY, CUSTOMERS, REVERSE_PATH, Dialogue, all_dialogues, run_dialogue
+from tests.protocol.dialogue import BODY, CUSTOMERS, REVERSE_PATH, Dialogue, all_dialogues, parameters, run_dialogue
 from tests.waiting import until
 
 pytestmark = pytest.mark.xdist_group("dialogues")
@@ -38,7 +38,7 @@ def _send(port: int, domain: str) -> None:
         smtp.sendmail(REVERSE_PATH, f"user@{domain}", BODY)
 
 
-@pytest.mark.parametrize("dialogue", all_dialogues(), ids=lambda dialogue: dialogue.name)
+@pytest.mark.parametrize("dialogue", parameters())
 async def test_dialogue_live(dialogue: Dialogue, provider: Provider) -> None:
     connection = await database(provider)
 

@@ -22,18 +22,20 @@ from shared.protocol.events import (
     Waiting,
 )
 from shared.protocol.provider import ProviderConnection, ProviderProfile
-from shared.protocol.sasl import cram_md5
+from shared.protocol.sasl import cram_md5, scram
 from shared.protocol.sasl.transcript import Transcript
 from shared.protocol.sender import SmtpSender, Transaction
 from shared.protocol.states import State
 from tests.protocol.dialogue import BODY, CUSTOMERS, REVERSE_PATH
+
+PROFILE = ProviderProfile("mx.provider.example", mechanisms_in_clear=(scram.NAME, cram_md5.NAME), has_starttls=True)
 
 
 class MemoryProvider:
     """Bytes in by `receive`, bytes out of it."""
 
     def __init__(self, mail: tuple[str, ...] = ()) -> None:
-        self._machine = ProviderConnection(ProviderProfile("mx.provider.example", has_starttls=True))
+        self._machine = ProviderConnection(PROFILE)
         self._sender: SmtpSender | None = None
         self._mail = deque(mail)
         self._turned_for: tuple[str, ...] = ()
@@ -82,6 +84,8 @@ class MemoryProvider:
         return bytes(out)
 
     def _verify(self, transcript: Transcript) -> ProviderAnswer:
+        if transcript.mechanism == scram.NAME:
+            return self._verify_scram(transcript)
         if not transcript.exchanges:
             self._challenges += 1
             return Continue(f"<{self._challenges}.1@mx.provider.example>".encode())
@@ -90,6 +94,23 @@ class MemoryProvider:
         secret, domains = CUSTOMERS.get(response.authcid if response else "", ("", ()))
         if response is None or not secret or not cram_md5.is_proof(response, secret.encode(), exchange.challenge):
             return Denied()
+        self._domains = domains
+        return Granted()
+
+    def _verify_scram(self, transcript: Transcript) -> ProviderAnswer:
+        responses, challenges = transcript.responses, transcript.challenges
+        first = scram.parse_client_first(responses[0]) if responses else None
+        if first is None:
+            return Denied() if responses else Continue(b"")
+        secret, domains = CUSTOMERS.get(first.authcid, ("", ()))
+        keys = scram.derive(secret.encode(), b"salt of all here")
+        if len(responses) == 1:
+            return Continue(scram.server_first(first, "server", keys.salt, keys.iterations))
+        final = scram.parse_client_final(responses[1])
+        if final is None or not scram.is_proof(first, challenges[1], final, keys):
+            return Denied()
+        if len(responses) == 2:
+            return Continue(scram.server_final(first, challenges[1], final, keys))
         self._domains = domains
         return Granted()
 

@@ -75,7 +75,7 @@ async def seed(database_url: str, domain: str = "demo.example") -> Seed:
         customer = await customers.create(OPERATOR, CustomerId(CLOCK.new_id()), domain, domain)
         made = await customers.create_domain(DomainId(CLOCK.new_id()), customer.id, domain_name(domain))
         credential_id = CredentialId(CLOCK.new_id())
-        await Credentials(engine).add(Credential(credential_id, customer.id, domain, b"sealed", ("CRAM-MD5",)))
+        await Credentials(engine).add(Credential(credential_id, customer.id, domain, ("CRAM-MD5",), b"sealed"))
         return Seed(customer.id, made.id, domain, credential_id)
     finally:
         await engine.dispose()

@@ -19,7 +19,7 @@ from shared.clock import Clock
 from shared.domain.access import OPERATOR, Principal, Role
 from shared.domain.names import CustomerId, from_public_id
 from shared.storage.accept import Acceptor
-from shared.storage.credentials import ApiKeys
+from shared.storage.api_keys import ApiKeys
 from shared.storage.customers import Customers
 from shared.storage.engine import Pool, create_engine
 from tests.storage.seeding import seed

@@ -1,0 +1,33 @@
+"""The port that asks for a client's certificate: its TLS context takes up certificates as they are registered.
+
+A port of its own, so that a stranger's certificate cannot break a handshake that does not need one. DESIGN, decided 16.
+"""
+
+import ssl
+from pathlib import Path
+
+import structlog
+
+from shared.storage.anchors import Anchors
+from shared.tls import asks_for_certificate, server_context
+
+log = structlog.get_logger()
+
+
+class CertifiedPort:
+    """A context, and how it is brought up to date before each handshake."""
+
+    def __init__(self, certificate: Path, key: Path, anchors: Anchors) -> None:
+        self.context = server_context(certificate, key)
+        asks_for_certificate(self.context)
+        self._anchors = anchors
+
+    async def refresh(self) -> None:
+        """Loads what was registered since. Without the database those that are known still prove themselves."""
+        try:
+            for der in await self._anchors.unseen():
+                self.context.load_verify_locations(cadata=der)
+        except (ssl.SSLError, ValueError):
+            log.exception("certificate.not_loaded")
+        except Exception as error:
+            log.warning("certificates.unavailable", error=f"{type(error).__name__}: {error}")
