@@ -1,6 +1,6 @@
 """A small SMTP server that keeps what it gets, as a customer's own would: for the demo and for tests. RFC 5321.
 
-It takes every recipient; `answer` decides the reply to each content.
+`answer` decides the reply to each content, `answer_recipient` to each RCPT; after `most` messages a connection ends with 421.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from shared.protocol.reply import Reply
 from shared.protocol.wire import MAX_SMTP_LINE, LineBuffer, LineTooLong
 
 READ_SIZE: Final = 64 * 1024
-KEYWORDS: Final = ("PIPELINING", "8BITMIME", "SIZE 0")
+KEYWORDS: Final = ("PIPELINING", "8BITMIME", "SIZE 0", "CHUNKING")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +34,27 @@ def take(_message: Received) -> Reply:
     return r.S250_OK
 
 
+def take_recipient(_forward_path: str) -> Reply:
+    """The answer of a server that takes everybody."""
+    return r.S250_RECIPIENT_OK
+
+
 class Sink:
     """Listens on a free port of 127.0.0.1; `messages` is what got a 2xx, in order."""
 
     def __init__(
-        self, answer: Callable[[Received], Reply] = take, *, keywords: tuple[str, ...] = KEYWORDS, port: int = 0
+        self,
+        answer: Callable[[Received], Reply] = take,
+        *,
+        answer_recipient: Callable[[str], Reply] = take_recipient,
+        keywords: tuple[str, ...] = KEYWORDS,
+        most: int | None = None,
+        port: int = 0,
     ) -> None:
         self.messages: list[Received] = []
         self.port = port
+        self.answer_recipient = answer_recipient
+        self.most = most
         self._answer = answer
         self._keywords = keywords
         self._server: asyncio.Server | None = None
@@ -102,6 +115,8 @@ class _Dialogue:
         self._lines = LineBuffer(MAX_SMTP_LINE)
         self._reverse_path: str | None = None
         self._forward_paths: list[str] = []
+        self._chunks: list[bytes] = []
+        self._kept = 0
 
     async def run(self) -> None:
         """From the greeting to QUIT or the end."""
@@ -130,23 +145,57 @@ class _Dialogue:
             case "EHLO" | "HELO":
                 self._reset()
                 self._say(self._sink.hello)
+            case "MAIL" if self._sink.most is not None and self._kept >= self._sink.most:
+                self._say(r.S421_SHUTTING_DOWN)
+                await self._writer.drain()
+                raise ConnectionResetError("enough for one connection")
             case "MAIL":
                 self._reset()
                 self._reverse_path = str(parse_mail(command.argument).path)
                 self._say(r.S250_REVERSE_PATH_OK)
             case "RCPT":
-                self._forward_paths.append(str(parse_rcpt(command.argument).path))
-                self._say(r.S250_RECIPIENT_OK)
+                forward_path = str(parse_rcpt(command.argument).path)
+                reply = self._sink.answer_recipient(forward_path)
+                if reply.is_positive:
+                    self._forward_paths.append(forward_path)
+                self._say(reply)
             case "DATA" if self._reverse_path is not None and self._forward_paths:
                 self._say(r.S354_GO_AHEAD)
-                content = await self._content()
-                self._say(self._sink.keep(Received(self._reverse_path, tuple(self._forward_paths), content)))
-                self._reset()
+                self._keep(self._reverse_path, await self._content())
+            case "BDAT":
+                await self._chunk(command.argument)
             case "RSET" | "NOOP":
                 self._reset()
                 self._say(r.S250_OK)
             case _:
                 self._say(r.S503_MAIL_FIRST)
+
+    def _keep(self, reverse_path: str, content: bytes) -> None:
+        reply = self._sink.keep(Received(reverse_path, tuple(self._forward_paths), content))
+        self._kept += reply.is_positive
+        self._say(reply)
+        self._reset()
+
+    async def _chunk(self, argument: str) -> None:
+        """RFC 3030 2: the octets are read whatever the answer is."""
+        size, _, last = argument.partition(" ")
+        if not size.isdigit() or last.upper() not in ("", "LAST"):
+            raise BadSyntax("BDAT size [LAST]")
+        data = self._lines.take_rest()
+        while len(data) < int(size):
+            more = await self._read()
+            if not more:
+                raise ConnectionResetError("cut in a chunk")
+            data += more
+        self._lines.push_back(data[int(size) :])
+        if self._reverse_path is None or not self._forward_paths:
+            self._say(r.S503_RCPT_FIRST)
+            return
+        self._chunks.append(data[: int(size)])
+        if last:
+            self._keep(self._reverse_path, b"".join(self._chunks))
+        else:
+            self._say(r.S250_OK)
 
     async def _content(self) -> bytes:
         await self._writer.drain()
@@ -171,6 +220,7 @@ class _Dialogue:
     def _reset(self) -> None:
         self._reverse_path = None
         self._forward_paths = []
+        self._chunks = []
 
     def _say(self, reply: Reply) -> None:
         self._writer.write(reply.to_wire())

@@ -6,10 +6,7 @@ it may take. A row is settled only by what SmtpSender reports.
 
 import asyncio
 import contextlib
-from collections import deque
-from collections.abc import AsyncIterator
 from datetime import timedelta
-from itertools import groupby
 from typing import Final, assert_never
 
 import structlog
@@ -17,14 +14,16 @@ import structlog
 from services.odmr.keeper import Keeper
 from services.odmr.parts import Parts
 from services.odmr.settler import Settler
+from services.odmr.supply import Supply
 from shared.domain.disposition import Delivered, decide
-from shared.domain.lease import LEASE_BATCH
 from shared.domain.message import LeasedRecipient
-from shared.domain.names import MessageId, RecipientId
+from shared.domain.names import RecipientId
 from shared.failpoint import failpoint
 from shared.protocol.dotstuff import BareLineEnd
-from shared.protocol.events import ContentWanted, Finished, Outcome, Ready, SenderEnded, Waiting
-from shared.protocol.sender import MAX_RECIPIENTS, SmtpSender, Step, Transaction
+from shared.protocol.events import ContentWanted, Finished, Outcome, Ready, SenderEnded, Stage, Waiting
+from shared.protocol.flight import Step, Transaction
+from shared.protocol.sender import SmtpSender
+from shared.protocol.window import Window
 from shared.storage.sessions import TurnedSession
 from shared.storage.spool import ContentMissing, Lease
 from shared.tls import Stream
@@ -33,10 +32,8 @@ log = structlog.get_logger()
 
 #: Seconds between two signs of life on a live session. Exim closes after 300 s of silence; R63: 240 at most.
 NOOP_EVERY: Final = 240.0
-#: Content up to this many octets is read with its batch, in one statement; 64 of them are 1 MiB.
-SMALL: Final = 16 * 1024
-#: Rows left in memory at which the next batch is asked for.
-READ_AHEAD_AT: Final = LEASE_BATCH // 2
+#: Octets that gather before they are written: some TLS records, and one system call.
+WRITE_AT: Final = 64 * 1024
 
 
 class Delivery:
@@ -60,20 +57,19 @@ class Delivery:
         self._line_a_record = line_a_record
         self._is_live = is_live
         self._began = parts.clock.monotonic()
-        self._has_rested = False
         self._mail = asyncio.Event()
         self._reading: asyncio.Task[bytes] | None = None
         self._sender = SmtpSender(parts.profile.hostname, may_pipeline=not line_a_record)
+        self._window = Window()
         self._settler = Settler(parts.spool, lease)
         self._keeper = Keeper(parts.spool, lease, record.credential_id, parts.terms, parts.clock)
-        self._waiting: deque[LeasedRecipient] = deque(rows)
-        self._contents: dict[MessageId, bytes] = {}
-        self._ahead: asyncio.Task[list[LeasedRecipient]] | None = None
+        self._supply = Supply(parts.spool, lease, record.domains, self._keeper, rows)
         self._in_flight: dict[int, list[LeasedRecipient]] = {}
         self._next_key = 0
         self._replied: tuple[int, Step | None] = (-1, None)
         self._deadline = 0.0
-        self._is_exhausted = False
+        #: What must change before another message may be begun, where too many are unsettled.
+        self._blocked_on: asyncio.Event | None = None
         self._messages = 0
         self._octets = 0
         self._why = ""
@@ -83,7 +79,7 @@ class Delivery:
         try:
             await self._parts.sessions.turned(self._record)
             await self._keeper.start()
-            await self._read_small_contents(list(self._waiting))
+            await self._supply.start()
             with self._parts.wakeups.waiting(self._record.customer_id) as self._mail:
                 await self._converse()
         except asyncio.CancelledError:
@@ -114,6 +110,8 @@ class Delivery:
                     log.info("delivery.ended", clean=clean, why=why)
                 case _:
                     assert_never(event)
+            if self._sender.unsent >= WRITE_AT:
+                await self._write_out()
 
     async def _finish(self) -> None:
         if self._reading is not None:
@@ -122,9 +120,7 @@ class Delivery:
         while not isinstance(event := self._sender.next_event(), Waiting):
             if isinstance(event, Finished):
                 self._record_outcomes(event.key, event.outcomes)
-        if self._ahead is not None:
-            with contextlib.suppress(Exception):
-                await self._ahead
+        await self._supply.close()
         await self._settler.close()
         await self._keeper.close()
         try:
@@ -137,25 +133,29 @@ class Delivery:
     # --- the line -----------------------------------------------------------------------------------------------------
 
     async def _exchange(self) -> None:
-        """Writes what is due, then reads. After a failed write it still reads what the peer has said."""
-        limit = self._parts.limits.reply(self._sender.waits_for or Step.RSET)
-        try:
-            await self._flush()
-        except TimeoutError:
-            self._sender.abort(f"a block was not taken within {self._parts.limits.block:.0f} s")
+        """Writes what is due, then waits for the server's words, or for room to begin another message."""
+        if not await self._write_out():
             return
-        except OSError:
-            await self._read_to_the_end()
-            return
+        waits_for = self._sender.waits_for
         now = self._parts.clock.monotonic()
-        if self._replied != (self._sender.replies, self._sender.waits_for):  # octets alone buy no time
-            self._replied = (self._sender.replies, self._sender.waits_for)
-            self._deadline = now + limit
-        done, _ = await asyncio.wait({self._read()}, timeout=max(0.0, self._deadline - now))
-        if done:
+        if self._replied != (self._sender.replies, waits_for):  # octets alone buy no time
+            self._replied = (self._sender.replies, waits_for)
+            self._deadline = now + (self._parts.limits.reply(waits_for) if waits_for else 0.0)
+        room = asyncio.create_task(self._blocked_on.wait()) if self._blocked_on is not None else None
+        timeout = max(0.0, self._deadline - now) if waits_for else None
+        try:
+            await asyncio.wait(
+                {self._read(), room} if room else {self._read()}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            if room is not None:
+                room.cancel()
+        if self._read().done():
             self._take_data()
-        else:
-            self._sender.abort(f"no reply within {limit:.0f} s")
+        elif room is not None and self._blocked_on is not None and self._blocked_on.is_set():
+            self._sender.ask_again()
+        elif waits_for:
+            self._sender.abort(f"no reply within {self._parts.limits.reply(waits_for):.0f} s")
 
     def _read(self) -> "asyncio.Task[bytes]":
         """One read that goes on over many waits: a read that is cancelled may have taken octets with it."""
@@ -168,6 +168,28 @@ class Delivery:
         self._sender.receive_data(self._reading.result())
         self._reading = None
 
+    async def _write_out(self) -> bool:
+        """Writes what is due, while replies are read. False when the line broke: what the peer said is read to its end."""
+        data = self._sender.data_to_send()
+        if not data:
+            return True
+        self._read()
+        try:
+            async with asyncio.timeout(self._parts.limits.block):
+                if self._line_a_record:
+                    await self._stream.write_lines(data)
+                else:
+                    await self._stream.write(data)
+        except TimeoutError:
+            self._sender.abort(f"a block was not taken within {self._parts.limits.block:.0f} s")
+            return False
+        except OSError:
+            await self._read_to_the_end()
+            return False
+        if self._sender.awaits_last_word:
+            failpoint("odmr.after_dot")
+        return True
+
     async def _read_to_the_end(self) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._parts.limits.block):
@@ -176,31 +198,34 @@ class Delivery:
                     self._sender.receive_data(data)
         self._sender.receive_data(b"")
 
-    async def _flush(self) -> None:
-        data = self._sender.data_to_send()
-        async with asyncio.timeout(self._parts.limits.block):
-            if self._line_a_record:
-                await self._stream.write_lines(data)
-            else:
-                await self._stream.write(data)
-
     # --- messages -----------------------------------------------------------------------------------------------------
 
     async def _begin_next(self) -> None:
+        """Begins a message if there is one and room for it; with nothing left and nothing in flight it rests or leaves."""
+        self._mail.clear()
         group = None
-        while group is None:
-            await self._settler.room()
-            self._mail.clear()
-            group = None if self._parts.stopping.is_set() else await self._next_group()
-            if group is None and (self._parts.stopping.is_set() or not self._may_rest()):
+        if not self._parts.stopping.is_set():
+            if not self._settler.has_room(sum(len(rows) for rows in self._in_flight.values())):
+                self._blocked_on = self._settler.change
+                return
+            self._blocked_on = None
+            if not self._supply.is_at_hand and not await self._write_out():
+                return
+            group = await self._supply.next_group()
+        if group is not None:
+            self._begin(group)
+        elif not self._in_flight:
+            if self._parts.stopping.is_set() or not self._may_rest():
                 self._sender.quit()
-                return
-            if group is None and not await self._rest():
-                return
+            elif await self._write_out():
+                await self._rest()
+
+    def _begin(self, group: list[LeasedRecipient]) -> None:
         first = group[0]
         self._next_key += 1
         self._in_flight[self._next_key] = group
         failpoint("odmr.mail")
+        in_flight = self._sender.in_flight
         self._sender.begin(
             Transaction(
                 self._next_key,
@@ -211,6 +236,8 @@ class Delivery:
                 first.sends_eight_bit,
             )
         )
+        if self._sender.in_flight > in_flight:
+            self._window.sent(self._next_key, first.size, self._parts.clock.monotonic())
 
     def _may_rest(self) -> bool:
         return self._is_live and self._keeper.is_trusted and self._rest_time() > 0
@@ -220,9 +247,9 @@ class Delivery:
         left = self._began + self._parts.limits.live - self._parts.clock.monotonic()
         return min(NOOP_EVERY, left)
 
-    async def _rest(self) -> bool:
-        """Nothing is due: waits for mail. False when the server spoke, or is asked whether it is still there."""
-        self._has_rested = True
+    async def _rest(self) -> None:
+        """Nothing is due: waits for mail, for the end, or until a sign of life is due."""
+        self._supply.takes_back_off = False
         mail = asyncio.create_task(self._mail.wait())
         stop = asyncio.create_task(self._parts.stopping.wait())
         try:
@@ -234,109 +261,71 @@ class Delivery:
             stop.cancel()
         if self._reading in done:
             self._take_data()
-            return False
-        if not done and self._may_rest():
+        elif not done and self._may_rest():
             self._sender.noop()
-            return False
-        return True
-
-    async def _next_group(self) -> list[LeasedRecipient] | None:
-        """Neighbours of one message and domain, whose lease and domain still stand; None when there is no more."""
-        while True:
-            await self._fill()
-            if not self._waiting:
-                return None
-            first = self._waiting[0]
-            same = next(groupby(self._waiting, lambda row: row.message_id))[1]
-            group = [row for row, _ in zip(same, range(MAX_RECIPIENTS), strict=False)]
-            for _ in group:
-                self._waiting.popleft()
-            allowed = [row for row in group if self._keeper.may_start(row.domain)]
-            if allowed:
-                return allowed
-            if not self._keeper.may_start(first.domain):
-                log.warning("delivery.not_trusted", domain=first.domain)
-                return None
-
-    async def _fill(self) -> None:
-        """Leases the next batch while the last rows of this one are sent; only with none left does it wait for it.
-
-        The queue counts as empty when a lease that began with nothing left in memory gives nothing.
-        """
-        if len(self._waiting) < READ_AHEAD_AT and self._ahead is None and not self._is_exhausted:
-            self._ahead = asyncio.create_task(self._lease_more())
-        if self._ahead is not None and (self._ahead.done() or not self._waiting):
-            rows = await self._ahead
-            self._ahead = None
-            self._waiting.extend(rows)
-            self._is_exhausted = not rows
-        if not self._waiting:
-            self._waiting.extend(await self._lease_more())
-            self._is_exhausted = False
-
-    async def _lease_more(self) -> list[LeasedRecipient]:
-        rows = await self._parts.spool.lease(
-            self._lease, self._record.domains, LEASE_BATCH, with_back_off=not self._has_rested
-        )
-        await self._read_small_contents(rows)
-        return rows
-
-    async def _read_small_contents(self, rows: list[LeasedRecipient]) -> None:
-        small = {row.message_id for row in rows if row.size <= SMALL} - self._contents.keys()
-        if small:
-            self._contents.update(await self._parts.spool.small_contents(list(small)))
-
-    async def _chunks(self, row: LeasedRecipient) -> AsyncIterator[bytes]:
-        small = self._contents.pop(row.message_id, None)
-        if small is not None:
-            yield small
-            return
-        async for chunk in self._parts.spool.content(row.message_id, row.size):
-            yield chunk
+        else:
+            self._sender.ask_again()
 
     async def _send_content(self, key: int) -> None:
-        """Writes the content as it is read. Whatever goes wrong ends the session without a dot."""
+        """Says the content as it is read. Whatever goes wrong ends the session without a last octet."""
         failpoint("odmr.data")
         row = self._in_flight[key][0]
+        said = 0
         try:
-            async for chunk in self._chunks(row):
+            async for chunk in self._supply.chunks(row):
+                said += len(chunk)
+                if said > row.size:
+                    raise ContentMissing(f"message {row.message_id} is longer than {row.size} octets")
+                if said == row.size and not self._keeper.may_start(row.domain):
+                    self._sender.abort("the lease is not trusted any more")
+                    return
                 self._sender.write_content(chunk)
-                await self._flush()
-            if not self._keeper.may_start(row.domain):
-                self._sender.abort("the lease is not trusted any more")
-                return
+                if self._sender.unsent >= WRITE_AT and not await self._write_out():
+                    return
+            if said != row.size:
+                raise ContentMissing(f"message {row.message_id} ends after {said} of {row.size} octets")
             self._sender.end_content()
-            failpoint("odmr.before_dot")
-            await self._flush()
-            failpoint("odmr.after_dot")
-        except TimeoutError:
-            self._sender.abort(f"a block was not taken within {self._parts.limits.block:.0f} s")
         except (ContentMissing, BareLineEnd) as error:
             log.error("content.broken", message_id=str(row.message_id), error=f"{type(error).__name__}: {error}")
             self._sender.abort("our own content cannot be sent")
-        except OSError:
-            await self._read_to_the_end()
 
     def _record_outcomes(self, key: int, outcomes: tuple[Outcome, ...]) -> None:
         failpoint("odmr.replied")
         group = self._in_flight.pop(key)
+        self._window.answered(key, self._parts.clock.monotonic())
+        self._sender.window_octets = self._window.octets
+        self._supply.forget(group[0].message_id)
+        surplus = _surplus(outcomes)
+        if surplus:
+            log.info("recipients.in_another_transaction", count=len(surplus))
+            self._supply.put_back([group[i] for i in surplus])
         now = self._parts.clock.now()
-        rows = [(row, decide(
- outcome, attempts=row.attempts, age=max(now - row.received_at, _NOT_YET), fail_after=row.fail_after))
-                for row, outcome in zip(group, outcomes, strict=True)]  # fmt: skip
-        delivered = [row for row, disposition in rows if isinstance(disposition, Delivered)]
-        if delivered:
+        rows = [
+            (row, decide(outcome, attempts=row.attempts, age=max(now - row.received_at, _NOT_YET), fail_after=row.fail_after))
+            for i, (row, outcome) in enumerate(zip(group, outcomes, strict=True))
+            if i not in surplus
+        ]  # fmt: skip
+        if any(isinstance(disposition, Delivered) for _, disposition in rows):
             self._messages += 1
-            self._octets += delivered[0].size
+            self._octets += group[0].size
         for row, disposition in rows:
             log.info(
                 f"recipient.{type(disposition).__name__.lower()}",
                 message_id=str(row.message_id),
                 recipient_id=str(row.id),
-                outcome=str(outcomes[0].stage.value) if len(outcomes) == 1 else "",
             )
-        self._contents.pop(group[0].message_id, None)
         self._settler.put([(RecipientId(row.id), disposition) for row, disposition in rows])
 
 
 _NOT_YET: Final = timedelta(0)
+#: "Too many recipients", in the words of RFC 5321 4.5.3.1.10 and of older servers.
+_TOO_MANY: Final = frozenset({452, 552})
+
+
+def _surplus(outcomes: tuple[Outcome, ...]) -> frozenset[int]:
+    """Recipients that were too many for a transaction which others were delivered in: they go in another at once."""
+    if not any(x.stage is Stage.DOT and x.reply is not None and x.reply.is_positive for x in outcomes):
+        return frozenset()
+    return frozenset(
+        i for i, x in enumerate(outcomes) if x.stage is Stage.RCPT and x.reply is not None and x.reply.code in _TOO_MANY
+    )

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from shared.protocol.sender import Step
+from shared.protocol.flight import Step
 
 #: Seconds for the answer to EHLO, HELO, RSET and NOOP (as for MAIL), and to QUIT, after which nothing is lost.
 _OTHER_REPLY: Final = 300.0

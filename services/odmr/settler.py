@@ -15,8 +15,8 @@ log = structlog.get_logger()
 
 #: Rows of one statement.
 MAX_BATCH: Final = 256
-#: Rows that may be uncommitted before the session waits: what a crash may send twice (RELIABILITY L4).
-MAX_UNSETTLED: Final = 128
+#: Rows in flight or uncommitted at which the session starts no more: what a crash may send twice (RELIABILITY L4).
+MAX_UNSETTLED: Final = 256
 #: Seconds in which a settle is tried again: what is lost here is sent twice.
 RETRY_FOR: Final = 120.0
 RETRY_EVERY: Final = 0.5
@@ -31,8 +31,8 @@ class Settler:
         self._rows: deque[tuple[RecipientId, Disposition]] = deque()
         self._unsettled = 0
         self._more = asyncio.Event()
-        self._room = asyncio.Event()
-        self._room.set()
+        #: Set when the next batch is committed; then there is a new one.
+        self.change = asyncio.Event()
         self._closing = False
         self._task = asyncio.create_task(self._run())
 
@@ -40,13 +40,11 @@ class Settler:
         """Takes what became of these rows."""
         self._rows.extend(rows)
         self._unsettled += len(rows)
-        if self._unsettled >= MAX_UNSETTLED:
-            self._room.clear()
         self._more.set()
 
-    async def room(self) -> None:
-        """Returns when few enough are uncommitted to start another message."""
-        await self._room.wait()
+    def has_room(self, in_flight: int) -> bool:
+        """Whether another message may be started beside so many rows whose outcome is not known yet."""
+        return self._unsettled + in_flight < MAX_UNSETTLED
 
     async def close(self) -> None:
         """Commits the rest."""
@@ -62,8 +60,8 @@ class Settler:
                 batch = [self._rows.popleft() for _ in range(min(len(self._rows), MAX_BATCH))]
                 await self._settle(batch)
                 self._unsettled -= len(batch)
-                if self._unsettled < MAX_UNSETTLED:
-                    self._room.set()
+                self.change.set()
+                self.change = asyncio.Event()
 
     async def _settle(self, batch: list[tuple[RecipientId, Disposition]]) -> None:
         loop = asyncio.get_running_loop()

@@ -70,6 +70,13 @@ class BareLineEnd(Exception):
     """Stored content has a CR or LF alone: it must not reach the wire."""
 
 
+def check_line_ends(chunk: bytes) -> None:
+    """Raises BareLineEnd. A chunk may end anywhere but between CR and LF."""
+    lines = chunk.count(b"\r\n")
+    if chunk.count(b"\n") != lines or chunk.count(b"\r") != lines:
+        raise BareLineEnd
+
+
 class ContentWriter:
     """Stuffs content for the wire, chunk by chunk; a chunk may end anywhere but between CR and LF."""
 
@@ -78,9 +85,7 @@ class ContentWriter:
 
     def write(self, chunk: bytes) -> bytes:
         """The chunk as it goes on the wire. Raises BareLineEnd."""
-        lines = chunk.count(b"\r\n")
-        if chunk.count(b"\n") != lines or chunk.count(b"\r") != lines:
-            raise BareLineEnd
+        check_line_ends(chunk)
         if not chunk:
             return b""
         stuffed = chunk.replace(b"\r\n.", b"\r\n..")

@@ -1,17 +1,18 @@
-"""The SMTP client that takes the line after the turn. RFC 5321, 1870, 2920, 6152.
+"""The SMTP client that takes the line after the turn. RFC 5321, 1870, 2920, 3030, 6152.
 
-It takes many transactions and tells the outcome of each forward-path. Only a whole 2xx reply to the final dot is a
-delivery; a break after the dot is AFTER_DOT, never a delivery. Security: the server is the customer's and may be
-hostile: more replies than commands, a reply before the dot, or lines without end close the session and deliver nothing.
-Bugs: one transaction is in flight at a time, BDAT is not used yet.
+It takes many transactions and tells the outcome of each forward-path. How many are in flight is a matter of Form: with
+PIPELINING and CHUNKING messages follow one another without a wait, inside a window; the first refusal ends that, and from
+then on content is sent only for recipients that were taken. A RSET stands between any two chunked transactions: Exim filed a
+message under the sender of one that it had refused. Only a whole 2xx reply to the last octet is a delivery; a break after it
+is AFTER_DOT, never a delivery. Security: the server is the customer's and may be hostile: more replies than commands, a reply
+before the last octet, or lines without end close the session and deliver nothing.
 """
 
-import enum
 from collections import deque
 from dataclasses import dataclass
-from typing import Final, assert_never
+from typing import Final
 
-from shared.protocol.dotstuff import ContentWriter
+from shared.protocol.dotstuff import ContentWriter, check_line_ends
 from shared.protocol.events import (
     NEED_DATA,
     PAUSED,
@@ -23,42 +24,26 @@ from shared.protocol.events import (
     SenderEvent,
     Stage,
 )
+from shared.protocol.flight import MAX_RECIPIENTS, Flight, Form, Progress, Step, Transaction
 from shared.protocol.reply import BadReply, Reply, ReplyReader
+from shared.protocol.window import START
 from shared.protocol.wire import MAX_REPLY_LINE, LineBuffer, LineTooLong
 
-#: Recipients in one transaction. RFC 5321 4.5.3.1.8: a server takes at least 100.
-MAX_RECIPIENTS: Final = 100
-
-
-class Step(enum.Enum):
-    """A command that waits for its reply. The driver picks its time limit by it (RFC 5321 4.5.3.2)."""
-
-    GREETING = "greeting"
-    EHLO = "EHLO"
-    HELO = "HELO"
-    MAIL = "MAIL"
-    RCPT = "RCPT"
-    DATA = "DATA"
-    DOT = "end of data"
-    RSET = "RSET"
-    QUIT = "QUIT"
-
-
-@dataclass(frozen=True, slots=True)
-class Transaction:
-    """One message for one or more forward-paths. `size` in octets, `key` is the driver's own name for it."""
-
-    key: int
-    reverse_path: str
-    forward_paths: tuple[str, ...]
-    size: int
-    has_eight_bit: bool = False
-    #: Send 8-bit content also to a server that does not say that it takes it (it most likely does).
-    sends_eight_bit: bool = False
+#: Messages in flight, whatever the window in octets says: what a crash may send twice. PERFORMANCE has 128 as ample.
+MAX_IN_FLIGHT: Final = 128
 
 
 class SenderError(Exception):
     """The driver asked for what the state does not allow: our bug."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Expected:
+    """A command that waits for its reply, and of which transaction and recipient."""
+
+    step: Step
+    flight: Flight | None = None
+    recipient: int = 0
 
 
 class SmtpSender:
@@ -67,36 +52,62 @@ class SmtpSender:
     def __init__(self, hostname: str, *, may_pipeline: bool = True) -> None:
         self._hostname = hostname
         self._may_pipeline = may_pipeline
+        self._may_chunk = True
         self._lines = LineBuffer(MAX_REPLY_LINE)
         self._replies = ReplyReader()
-        self._waiting: deque[Step] = deque((Step.GREETING,))
+        self._waiting: deque[_Expected] = deque((_Expected(Step.GREETING),))
         self._keywords: dict[str, str] = {}
+        self._has_greeted = False
         self._out = bytearray()
         self._events: deque[SenderEvent] = deque()
-        self._transaction: Transaction | None = None
-        self._outcomes: list[Outcome | None] = []
-        self._next_recipient = 0
+        self._flights: deque[Flight] = deque()
+        self._octets_in_flight = 0
+        #: The flight whose content is wanted or being written.
+        self._current: Flight | None = None
         self._writer: ContentWriter | None = None
-        self._is_ready = False
-        #: Replies taken: the driver's time limit runs from the last of them, not from the last octet.
-        self.replies = 0
+        self._was_refused = False
+        self._told_ready = False
+        self._is_leaving = False
         self._eof = False
         self._over = False
+        #: Replies taken: the driver's time limit runs from the last of them, not from the last octet.
+        self.replies = 0
+        #: Octets of content that may be in flight (shared.protocol.window); one message always may.
+        self.window_octets = START
 
     @property
     def waits_for(self) -> Step | None:
         """The oldest command without a reply, or None."""
-        return self._waiting[0] if self._waiting else None
+        return self._waiting[0].step if self._waiting else None
 
     @property
-    def pipelines(self) -> bool:
-        """Whether commands go out in groups: the server offers it and we may. RFC 2920."""
-        return self._may_pipeline and "PIPELINING" in self._keywords
+    def form(self) -> Form:
+        """How the next transaction would be sent."""
+        if not self._may_pipeline or "PIPELINING" not in self._keywords:
+            return Form.ONE_BY_ONE
+        if not self._may_chunk or "CHUNKING" not in self._keywords:
+            return Form.GROUPED
+        return Form.CHUNKED if self._was_refused else Form.WIDE
 
     @property
     def is_over(self) -> bool:
         """The session has ended."""
         return self._over
+
+    @property
+    def in_flight(self) -> int:
+        """Transactions that were begun and are not Finished."""
+        return len(self._flights)
+
+    @property
+    def unsent(self) -> int:
+        """Octets that `data_to_send` would give."""
+        return len(self._out)
+
+    @property
+    def awaits_last_word(self) -> bool:
+        """The last octet of some message has gone out, and its reply has not come: a break now may repeat it."""
+        return any(flight.progress is Progress.GONE for flight in self._flights)
 
     def receive_data(self, data: bytes) -> None:
         """Takes bytes as they came; b"" means that the peer closed."""
@@ -109,6 +120,9 @@ class SmtpSender:
         """The octets to write now; they leave the machine."""
         data = bytes(self._out)
         self._out.clear()
+        for flight in self._flights:
+            if flight.progress is Progress.ENDED:
+                flight.progress = Progress.GONE
         return data
 
     def next_event(self) -> SenderEvent:
@@ -116,216 +130,260 @@ class SmtpSender:
         while not self._events:
             if self._over:
                 return PAUSED
-            try:
-                line = self._lines.next_line()
-                reply = None if line is None else self._replies.add(line)
-            except (LineTooLong, BadReply) as error:
-                self._end(clean=False, why=f"no reply: {type(error).__name__} {error}")
+            if self._take_line():
                 continue
-            if reply is not None:
-                self._take(reply)
-            elif line is None:
-                if not self._eof:
-                    if self._is_ready:
-                        self._is_ready = False
-                        return Ready()
-                    return NEED_DATA
-                step = f" waiting for the reply to {self._waiting[0].value}" if self._waiting else ""
+            if self._eof:
+                step = f" waiting for the reply to {self._waiting[0].step.value}" if self._waiting else ""
                 self._end(clean=False, why=f"the peer closed the connection{step}")
+            elif not self._told_ready and self._may_begin():
+                self._told_ready = True
+                return Ready()
+            else:
+                return NEED_DATA
         return self._events.popleft()
 
     # --- what the driver asks -----------------------------------------------------------------------------------------
 
     def begin(self, transaction: Transaction) -> None:
         """Starts a transaction after Ready. What the server cannot take is Finished at once, with nothing said."""
-        if self._over or self._transaction or self._waiting:
+        if not self._may_begin():
             raise SenderError("not ready")
         if not 0 < len(transaction.forward_paths) <= MAX_RECIPIENTS:
             raise SenderError(f"{len(transaction.forward_paths)} recipients")
-        self._transaction = transaction
-        self._outcomes = [None] * len(transaction.forward_paths)
-        self._next_recipient = 0
-        limit = self._keywords.get("SIZE", "")
+        self._told_ready = False
+        flight = Flight(transaction, self.form)
         declares = transaction.has_eight_bit and "8BITMIME" in self._keywords
-        if transaction.has_eight_bit and not declares and not transaction.sends_eight_bit:
-            self._finish_all(Outcome(Stage.NEEDS_8BITMIME))
+        refusal = self._cannot_take(transaction, declares=declares)
+        if refusal is not None:
+            flight.decide(Outcome(refusal))
+            self._events.append(Finished(transaction.key, _outcomes(flight)))
             return
-        if limit.isdigit() and 0 < int(limit) < transaction.size:
-            self._finish_all(Outcome(Stage.OVER_SIZE))
+        self._flights.append(flight)
+        self._octets_in_flight += transaction.size
+        size = f" SIZE={transaction.size}" if "SIZE" in self._keywords else ""
+        body = " BODY=8BITMIME" if declares else ""
+        self._command(f"MAIL FROM:<{transaction.reverse_path}>{size}{body}", _Expected(Step.MAIL, flight))
+        if flight.form is Form.ONE_BY_ONE:
             return
-        self._command(
-            Step.MAIL, f"MAIL FROM:<{transaction.reverse_path}>{self._size(transaction)}{' BODY=8BITMIME' * declares}"
-        )
-        if self.pipelines:
-            for forward_path in transaction.forward_paths:
-                self._command(Step.RCPT, f"RCPT TO:<{forward_path}>")
-            self._command(Step.DATA, "DATA")
+        for i in range(len(transaction.forward_paths)):
+            self._rcpt(flight, i)
+        if flight.form is Form.GROUPED:
+            self._command("DATA", _Expected(Step.DATA, flight))
+        elif flight.form is Form.WIDE:
+            self._want_content(flight)
 
     def write_content(self, chunk: bytes) -> None:
         """A piece of the content, after ContentWanted. Raises BareLineEnd, after which the driver must abort."""
-        if self._writer is None:
+        if self._current is None:
             raise SenderError("no content is wanted")
-        self._out += self._writer.write(chunk)
+        if self._writer is not None:
+            self._out += self._writer.write(chunk)
+        else:
+            check_line_ends(chunk)
+            self._out += chunk
 
     def end_content(self) -> None:
-        """The content is whole. A reply that is already here came before the dot: that server counts for nothing."""
-        if self._writer is None:
+        """The content is whole. A reply that is already here came before the last octet: that server counts for nothing."""
+        flight = self._current
+        if flight is None:
             raise SenderError("no content is wanted")
-        if self._lines:
-            self._end(clean=False, why="a reply before the end of data")
+        while not self._over and self._take_line():
+            pass
+        if self._over or (self._lines and not self._waiting):
+            self.abort("a reply before the end of data")
             return
-        self._out += self._writer.finish()
-        self._writer = None
-        self._waiting.append(Step.DOT)
+        self._current = None
+        self._told_ready = False
+        flight.progress = Progress.ENDED
+        self._waiting.append(_Expected(Step.DOT, flight))
+        if self._writer is not None:
+            self._out += self._writer.finish()
+            self._writer = None
+        else:
+            self._command("RSET", _Expected(Step.RSET))
 
     def abort(self, why: str) -> None:
-        """The driver cannot go on (no content, no time, a write that failed): the session ends without a dot."""
+        """The driver cannot go on (no content, no time, a write that failed): the session ends without a last octet."""
         if not self._over:
             self._end(clean=False, why=why)
 
+    def ask_again(self) -> None:
+        """The driver could not begin anything at the last Ready, and now can."""
+        self._told_ready = False
+
     def quit(self) -> None:
-        """Says QUIT, after Ready. RFC 5321 4.1.1.10: wait for the reply, then close."""
+        """Says QUIT, after Ready with nothing in flight. RFC 5321 4.1.1.10: wait for the reply, then close."""
         if not self._over:
-            self._command(Step.QUIT, "QUIT")
+            self._is_leaving = True
+            self._command("QUIT", _Expected(Step.QUIT))
 
     def noop(self) -> None:
         """Says NOOP, after Ready: the line is alive if a reply comes."""
         if not self._over:
-            self._command(Step.RSET, "NOOP")
+            self._told_ready = False
+            self._command("NOOP", _Expected(Step.NOOP))
+
+    # --- what may go out ----------------------------------------------------------------------------------------------
+
+    def _may_begin(self) -> bool:
+        if self._over or not self._has_greeted or self._is_leaving or self._current is not None:
+            return False
+        form = self.form
+        if form is Form.ONE_BY_ONE:
+            return not self._flights and not self._waiting
+        if not self._flights:
+            return True
+        if not self._flights[-1].is_ended:
+            return False
+        if form is not Form.WIDE:
+            return len(self._flights) == 1 and self._flights[0].form is form
+        return self._octets_in_flight < self.window_octets and len(self._flights) < MAX_IN_FLIGHT
+
+    def _cannot_take(self, transaction: Transaction, *, declares: bool) -> Stage | None:
+        limit = self._keywords.get("SIZE", "")
+        if transaction.has_eight_bit and not declares and not transaction.sends_eight_bit:
+            return Stage.NEEDS_8BITMIME
+        if limit.isascii() and limit.isdigit() and 0 < int(limit) < transaction.size:
+            return Stage.OVER_SIZE
+        return None
+
+    def _rcpt(self, flight: Flight, recipient: int) -> None:
+        path = flight.transaction.forward_paths[recipient]
+        self._command(f"RCPT TO:<{path}>", _Expected(Step.RCPT, flight, recipient))
+
+    def _want_content(self, flight: Flight) -> None:
+        flight.progress = Progress.CONTENT
+        self._current = flight
+        if flight.form in (Form.CHUNKED, Form.WIDE):
+            self._out += f"BDAT {flight.transaction.size} LAST\r\n".encode("ascii")
+        else:
+            self._writer = ContentWriter()
+        self._events.append(ContentWanted(flight.transaction.key))
 
     # --- what the server says -----------------------------------------------------------------------------------------
 
+    def _take_line(self) -> bool:
+        """Reads one line of the server's, if a whole one is there."""
+        try:
+            line = self._lines.next_line()
+            reply = None if line is None else self._replies.add(line)
+        except (LineTooLong, BadReply) as error:
+            self._end(clean=False, why=f"no reply: {type(error).__name__} {error}")
+            return True
+        if reply is not None:
+            self._take(reply)
+        return line is not None
+
     def _take(self, reply: Reply) -> None:
         self.replies += 1
+        self._told_ready = False
         if not self._waiting:
-            self._end(clean=reply.code == 421, why=f"a reply that nothing asked for: {reply}")
+            self._end(clean=reply.code == 421, by_421=reply.code == 421, why=f"a reply that nothing asked for: {reply}")
             return
-        step = self._waiting.popleft()
+        expected = self._waiting.popleft()
         if reply.code == 421:  # RFC 5321 3.8: the server leaves; what it did not answer it has not done
-            self._fail(step, reply)
-            self._end(clean=True, why=str(reply))
-            return
-        match step:
-            case Step.GREETING:
-                self._greeted(reply)
-            case Step.EHLO | Step.HELO:
-                self._helloed(step, reply)
-            case Step.MAIL | Step.RCPT | Step.DATA:
-                self._envelope(step, reply)
-            case Step.DOT:
-                self._decide(Outcome(Stage.DOT, reply))
-            case Step.RSET:
-                self._is_ready = True
-            case Step.QUIT:
-                self._end(clean=True, why="QUIT")
-            case _:
-                assert_never(step)
-
-    def _greeted(self, reply: Reply) -> None:
-        if reply.code != 220:
-            self._end(clean=False, why=f"greeting: {reply}")
+            if expected.flight is not None:
+                expected.flight.heard(expected.step, expected.recipient, reply)
+            self._end(clean=True, by_421=True, why=str(reply))
+        elif expected.flight is not None:
+            self._take_for(expected.flight, expected, reply)
         else:
-            self._command(Step.EHLO, f"EHLO {self._hostname}")
+            self._take_for_session(expected.step, reply)
 
-    def _helloed(self, step: Step, reply: Reply) -> None:
-        if reply.is_positive:
-            if step is Step.EHLO:
-                self._keywords = {
-                    word: rest.strip() for line in reply.lines[1:] for word, _, rest in (line.upper().partition(" "),)
-                }
-            self._is_ready = True
+    def _take_for_session(self, step: Step, reply: Reply) -> None:
+        if step is Step.QUIT:
+            self._end(clean=True, why="QUIT")
+        elif step is Step.GREETING and reply.code == 220:
+            self._command(f"EHLO {self._hostname}", _Expected(Step.EHLO))
+        elif step in (Step.EHLO, Step.HELO) and reply.is_positive:
+            self._has_greeted = True
+            self._keywords = {
+                word: rest.strip() for line in reply.lines[1:] for word, _, rest in (line.upper().partition(" "),)
+            }
         elif step is Step.EHLO and reply.is_permanent:  # RFC 5321 3.2
-            self._command(Step.HELO, f"HELO {self._hostname}")
-        else:
+            self._command(f"HELO {self._hostname}", _Expected(Step.HELO))
+        elif step is not Step.NOOP and not (step is Step.RSET and reply.is_positive):
             self._end(clean=False, why=f"{step.value}: {reply}")
 
-    def _envelope(self, step: Step, reply: Reply) -> None:
+    def _take_for(self, flight: Flight, expected: _Expected, reply: Reply) -> None:
+        step = expected.step
         if step is Step.DATA:
-            self._data_answered(reply)
+            self._data_answered(flight, reply)
             return
-        self._fail(step, reply)
-        if step is Step.RCPT:
-            self._next_recipient += 1
-        if self._waiting:
+        if step is Step.DOT:
+            self._last_word(flight, reply)
             return
-        assert self._transaction is not None
-        if None not in self._outcomes:
-            self._reset_after_refusal()
-        elif self._next_recipient < len(self._outcomes):
-            self._command(Step.RCPT, f"RCPT TO:<{self._transaction.forward_paths[self._next_recipient]}>")
-        else:
-            self._command(Step.DATA, "DATA")
+        if 300 <= reply.code < 400:
+            self._end(clean=False, why=f"{step.value}: {reply}")
+            return
+        flight.heard(step, expected.recipient, reply)
+        self._was_refused = self._was_refused or not reply.is_positive
+        is_last = step is Step.RCPT and expected.recipient == len(flight.outcomes) - 1
+        if flight.form is Form.ONE_BY_ONE:
+            self._one_by_one(flight, step, expected.recipient)
+        elif flight.form is Form.CHUNKED and is_last:
+            if flight.has_takers:
+                self._want_content(flight)
+            else:
+                self._reset_after_refusal(flight)
 
-    def _data_answered(self, reply: Reply) -> None:
-        assert self._transaction is not None
-        if reply.code == 354 and None in self._outcomes:
-            self._writer = ContentWriter()
-            self._events.append(ContentWanted(self._transaction.key))
+    def _one_by_one(self, flight: Flight, step: Step, recipient: int) -> None:
+        """What follows the reply to MAIL or to one RCPT."""
+        following = 0 if step is Step.MAIL else recipient + 1
+        if not flight.has_takers:
+            self._reset_after_refusal(flight)
+        elif following < len(flight.outcomes):
+            self._rcpt(flight, following)
+        else:
+            self._command("DATA", _Expected(Step.DATA, flight))
+
+    def _data_answered(self, flight: Flight, reply: Reply) -> None:
+        if reply.code == 354 and flight.has_takers:
+            self._want_content(flight)
         elif reply.code == 354:  # RFC 2920 3.1: every recipient was refused and DATA still taken
             self._out += b".\r\n"
-            self._waiting.append(Step.DOT)
+            flight.progress = Progress.ENDED
+            self._waiting.append(_Expected(Step.DOT, flight))
         elif reply.is_positive:
             self._end(clean=False, why=f"DATA: {reply}")
         else:
-            self._fail(Step.DATA, reply)
-            self._reset_after_refusal()
+            flight.heard(Step.DATA, 0, reply)
+            self._reset_after_refusal(flight)
 
-    def _fail(self, step: Step, reply: Reply) -> None:
-        """Writes down a refusal for those it concerns and who have no outcome yet: the first refusal counts."""
-        if reply.is_positive or not self._outcomes:
-            return
-        match step:
-            case Step.MAIL | Step.DATA | Step.DOT:
-                stage = {Step.MAIL: Stage.MAIL, Step.DATA: Stage.DATA, Step.DOT: Stage.DOT}[step]
-                self._outcomes = [outcome or Outcome(stage, reply) for outcome in self._outcomes]
-            case Step.RCPT:
-                self._outcomes[self._next_recipient] = self._outcomes[self._next_recipient] or Outcome(
-                    Stage.RCPT, reply
-                )
-            case _:
-                pass
+    def _last_word(self, flight: Flight, reply: Reply) -> None:
+        """The reply to the last octet: an outcome for all who were not refused before."""
+        if flight.form in (Form.CHUNKED, Form.WIDE) and flight.has_takers and reply.code in (500, 502, 503):
+            self._may_chunk = False  # it offers CHUNKING and does not know BDAT: the next goes by DATA
+        self._was_refused = self._was_refused or not reply.is_positive
+        flight.decide(Outcome(Stage.DOT, reply))
+        self._finish(flight)
+        if 300 <= reply.code < 400:
+            self._end(clean=False, why=f"end of data: {reply}")
 
-    def _reset_after_refusal(self) -> None:
-        self._finish()
-        self._command(Step.RSET, "RSET")
+    def _reset_after_refusal(self, flight: Flight) -> None:
+        self._finish(flight)
+        self._command("RSET", _Expected(Step.RSET))
 
-    def _decide(self, outcome: Outcome) -> None:
-        """The reply to the dot: an outcome for all who were not refused before."""
-        self._outcomes = [known or outcome for known in self._outcomes]
-        self._finish()
-        self._is_ready = True
+    def _finish(self, flight: Flight) -> None:
+        self._flights.remove(flight)
+        self._octets_in_flight -= flight.transaction.size
+        self._events.append(Finished(flight.transaction.key, _outcomes(flight)))
 
-    def _finish_all(self, outcome: Outcome) -> None:
-        self._outcomes = [outcome] * len(self._outcomes)
-        self._finish()
-        self._is_ready = True
-
-    def _finish(self) -> None:
-        assert self._transaction is not None
-        outcomes = tuple(outcome for outcome in self._outcomes if outcome is not None)
-        self._events.append(Finished(self._transaction.key, outcomes))
-        self._transaction, self._outcomes = None, []
-
-    def _end(self, *, clean: bool, why: str) -> None:
+    def _end(self, *, clean: bool, why: str, by_421: bool = False) -> None:
         """No more is said. What was in flight gets the outcome of where it stood."""
         self._over = True
-        self._is_ready = False
-        if self._transaction is not None:
-            if Step.DOT in self._waiting:
-                stage = Stage.AFTER_DOT
-            elif self._writer is not None:
-                stage = Stage.CONTENT
-            else:
-                stage = Stage.NOT_SENT
-            self._outcomes = [outcome or Outcome(stage) for outcome in self._outcomes]
-            self._finish()
+        self._current = None
         self._writer = None
+        for flight in list(self._flights):
+            flight.broken(by_421=by_421)
+            self._finish(flight)
         self._waiting.clear()
         self._events.append(SenderEnded(clean, why))
 
-    def _size(self, transaction: Transaction) -> str:
-        return f" SIZE={transaction.size}" if "SIZE" in self._keywords else ""
-
-    def _command(self, step: Step, line: str) -> None:
-        self._waiting.append(step)
+    def _command(self, line: str, expected: _Expected) -> None:
+        self._waiting.append(expected)
         self._out += line.encode("ascii") + b"\r\n"
+
+
+def _outcomes(flight: Flight) -> tuple[Outcome, ...]:
+    return tuple(outcome for outcome in flight.outcomes if outcome is not None)

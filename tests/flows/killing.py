@@ -52,8 +52,8 @@ async def kill_round(provider: Provider, victim: str, moment: str) -> Round:
     began = asyncio.get_running_loop().time()
     service, point = MOMENTS[moment]
     target = "kill" if victim == service else f"kill:{provider.layout.pid_file(victim)}"
-    # The third message, so that there is something before and behind it; a lease comes once.
-    await provider.restart(service, f"{point}={target}" + ("" if moment in ("lease", "settle") else "@3"))
+    # The third message, so that there is something before and behind it; some moments may come but once for all of them.
+    await provider.restart(service, f"{point}={target}" + ("" if moment in ("lease", "the dot", "settle") else "@3"))
     starts = 0 if victim == "connector" else provider.child(victim).starts
     sink = Sink()
     await sink.start()

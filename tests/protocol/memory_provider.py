@@ -21,10 +21,11 @@ from shared.protocol.events import (
     TurnRequested,
     Waiting,
 )
+from shared.protocol.flight import Transaction
 from shared.protocol.provider import ProviderConnection, ProviderProfile
 from shared.protocol.sasl import cram_md5, scram
 from shared.protocol.sasl.transcript import Transcript
-from shared.protocol.sender import SmtpSender, Transaction
+from shared.protocol.sender import SmtpSender
 from shared.protocol.states import State
 from tests.protocol.dialogue import BODY, CUSTOMERS, REVERSE_PATH
 
@@ -132,7 +133,7 @@ class MemoryProvider:
                 case Ready():
                     waiting = [domain for domain in self._mail if domain in self._turned_for]
                     if not waiting:
-                        if not self._is_live:
+                        if not self._is_live and not self._sender.in_flight:
                             self._sender.quit()
                     else:
                         self._mail.remove(waiting[0])
