@@ -3,14 +3,15 @@
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import httpx2
 
 from shared.config import environment
 
-#: Exit codes: the API said no; the API cannot be reached or is not told.
+#: Exit codes (sysexits.h): the API said no; a file cannot be read; the API cannot be reached or is not told.
 EX_REFUSED = 1
+EX_NOINPUT = 66
 EX_UNAVAILABLE = 69
 
 
@@ -19,7 +20,7 @@ def call(method: str, path: str, body: dict[str, Any] | None = None) -> dict[str
     known = environment()
     url, key = known.get("ODMR_API_URL", "http://127.0.0.1:8025"), known.get("ODMR_API_KEY", "")
     if known.get("ODMR_API_KEY_FILE"):
-        key = Path(known["ODMR_API_KEY_FILE"]).read_text().strip()
+        key = read_file(Path(known["ODMR_API_KEY_FILE"])).strip()
     if not key:
         _exit(
             "ODMR_API_KEY is not set; `set -a; . .local/demo.env` sets it for the provider of `make run`",
@@ -29,14 +30,24 @@ def call(method: str, path: str, body: dict[str, Any] | None = None) -> dict[str
         answer = httpx2.request(
             method, f"{url}{path}", json=body, headers={"Authorization": f"Bearer {key}"}, timeout=30, trust_env=False
         )
-        content: dict[str, Any] = answer.json()
+        content: dict[str, Any] = answer.json() if answer.content else {}
     except (httpx2.HTTPError, json.JSONDecodeError) as error:
         _exit(f"The API at {url} does not answer: {error}", EX_UNAVAILABLE)
     if answer.is_error:
-        _exit(f"{content.get('detail', answer.reason_phrase)} ({content.get('code', answer.status_code)})", EX_REFUSED)
+        wrong = "".join(f"; {one['pointer']}: {one['detail']}" for one in content.get("errors", []))
+        code = content.get("code", answer.status_code)
+        _exit(f"{content.get('detail', answer.reason_phrase)}{wrong} ({code})", EX_REFUSED)
     return content
 
 
-def _exit(sentence: str, code: int) -> Any:
+def read_file(path: Path) -> str:
+    """The text of a file, or one sentence and exit."""
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        _exit(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'it is no text'}", EX_NOINPUT)
+
+
+def _exit(sentence: str, code: int) -> NoReturn:
     print(sentence, file=sys.stderr)
     raise SystemExit(code)

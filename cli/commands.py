@@ -1,46 +1,19 @@
-"""The commands. Each is a call of the HTTP API, or starts something; `--json` prints what the API said."""
+"""The commands: those that start something, and the nouns of the HTTP API (cli.nouns)."""
 
 import asyncio
-import json
 from pathlib import Path
-from typing import Annotated, Any
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
 from cli.api import call
+from cli.nouns import NOUNS
+from cli.showing import AsJson, show
 from shared import VERSION
 
 app = App(name="odmr", version=VERSION, help="The On-Demand Mail Relay provider.")
-customer = App(name="customer", help="Whose mail it is.")
-domain = App(name="domain", help="What mail is taken for.")
-credential = App(name="credential", help="How a customer proves who it is.")
-queue = App(name="queue", help="What waits.")
 db = App(name="db", help="The database.")
-for group in (customer, domain, credential, queue, db):
+for group in (*NOUNS, db):
     app.command(group)
-
-AsJson = Annotated[bool, Parameter(name="--json", negative="")]
-
-
-def show(answer: dict[str, Any], as_json: bool) -> None:
-    """For a program as JSON, for a person as a table."""
-    if as_json:
-        print(json.dumps(answer, indent=1))
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    rows = answer.get("data")
-    table = Table(show_header=isinstance(rows, list))
-    if isinstance(rows, list):
-        for name in rows[0] if rows else ("(none)",):
-            table.add_column(name)
-        for row in rows:
-            table.add_row(*("" if value is None else str(value) for value in row.values()))
-    else:
-        for name, value in answer.items():
-            table.add_row(name, json.dumps(value) if isinstance(value, dict | list) else str(value))
-    Console().print(table)
 
 
 @app.command
@@ -66,42 +39,6 @@ def demo() -> int:
 def whoami(*, as_json: AsJson = False) -> None:
     """The key in use, and the version that answers."""
     show(call("GET", "/v1/whoami"), as_json)
-
-
-@customer.command(name="create")
-def customer_create(name: str, *, external_id: str | None = None, as_json: AsJson = False) -> None:
-    """Makes a customer."""
-    show(call("POST", "/v1/customers", {"name": name, "external_id": external_id}), as_json)
-
-
-@customer.command(name="ls")
-def customer_ls(*, limit: int = 20, as_json: AsJson = False) -> None:
-    """Customers, newest first."""
-    show(call("GET", f"/v1/customers?limit={limit}"), as_json)
-
-
-@domain.command(name="create")
-def domain_create(customer_id: str, name: str, *, as_json: AsJson = False) -> None:
-    """Hosts a domain for a customer (cus_... or ext:...)."""
-    show(call("POST", "/v1/domains", {"customer_id": customer_id, "name": name}), as_json)
-
-
-@domain.command(name="ls")
-def domain_ls(*, limit: int = 20, as_json: AsJson = False) -> None:
-    """Domains, newest first."""
-    show(call("GET", f"/v1/domains?limit={limit}"), as_json)
-
-
-@credential.command(name="create")
-def credential_create(customer_id: str, *, authcid: str | None = None, as_json: AsJson = False) -> None:
-    """Makes a credential; its secret is shown this once."""
-    show(call("POST", "/v1/credentials", {"customer_id": customer_id, "authcid": authcid}), as_json)
-
-
-@queue.command(name="ls")
-def queue_ls(domain_name: str, *, as_json: AsJson = False) -> None:
-    """What waits for a domain, by state, and the oldest."""
-    show(call("GET", f"/v1/domains/{domain_name}/queue"), as_json)
 
 
 @db.command(name="upgrade")

@@ -4,23 +4,32 @@ import hashlib
 import sys
 from pathlib import Path
 
+from cli.api import EX_NOINPUT
 from shared.clock import Clock
 from shared.config import environment
 from shared.domain.access import OPERATOR
-from shared.program import EX_CONFIG
+from shared.program import EX_CONFIG, EX_TEMPFAIL
 from shared.storage import schema
 from shared.storage.api_keys import ApiKeys
-from shared.storage.customers import Conflict
 from shared.storage.engine import create_engine
+from shared.storage.reading import Conflict
 
 
 async def upgrade() -> int:
     """Gives the exit code."""
-    url, key = _value("ODMR_DATABASE_URL"), _value("ODMR_OPERATOR_KEY")
+    try:
+        url, key = _value("ODMR_DATABASE_URL"), _value("ODMR_OPERATOR_KEY")
+    except OSError as error:
+        sys.stderr.write(f"{error.filename} cannot be read: {error.strerror}\n")
+        return EX_NOINPUT
     if not url:
         sys.stderr.write("ODMR_DATABASE_URL is not set; write postgresql://user:password@host:port/database\n")
         return EX_CONFIG
-    await schema.upgrade(url)
+    try:
+        await schema.upgrade(url)
+    except schema.CannotReach as error:
+        sys.stderr.write(f"The database at ODMR_DATABASE_URL cannot be reached: {error}\n")
+        return EX_TEMPFAIL
     if key:
         engine = create_engine(url, size=1)
         try:

@@ -1,6 +1,7 @@
 """Calls the provider and negotiates up to the turn. RFC 2645 5. Security: the certificate must prove the provider's name."""
 
 import asyncio
+import contextlib
 import secrets
 import ssl
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from shared.tls import Stream, client_context, connect
 CONNECT_TIME: Final = 30.0
 REPLY_TIME: Final = 300.0
 ATRN_TIME: Final = 600.0
+QUIT_TIME: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ async def _negotiate(stream: Stream, settings: Settings) -> Line | Outcome:
             case Turned(early):
                 return Line(stream, early)
             case Checked(words):
-                await stream.write(b"QUIT\r\n")
+                await _quit(stream)
                 return Outcome(Exit.OK, f"logged in at {settings.provider}; {words}")
             case Refused(step, reply):
                 return of_refusal(step, reply)
@@ -85,6 +87,14 @@ async def _negotiate(stream: Stream, settings: Settings) -> Line | Outcome:
                     machine.receive_data(await stream.read())
             case _:
                 assert_never(event)
+
+
+async def _quit(stream: Stream) -> None:
+    """RFC 5321 4.1.1.10: the reply is waited for, and needed for nothing."""
+    with contextlib.suppress(OSError, TimeoutError):
+        async with asyncio.timeout(QUIT_TIME):
+            await stream.write(b"QUIT\r\n")
+            await stream.read()
 
 
 async def _start_tls(stream: Stream, settings: Settings) -> None:

@@ -8,8 +8,8 @@ import httpx2
 from localserve.provider import Provider
 from shared.domain.access import OPERATOR
 from shared.storage.api_keys import ApiKeys
-from shared.storage.customers import Conflict
 from shared.storage.engine import create_engine
+from shared.storage.reading import Conflict
 
 DEMO_DOMAIN: Final = "demo.example"
 

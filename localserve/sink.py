@@ -62,7 +62,7 @@ class Sink:
 
     async def start(self) -> None:
         """From now on it takes mail."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self.serve, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
@@ -86,7 +86,8 @@ class Sink:
                 self._changed.clear()
                 await self._changed.wait()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection, from wherever it comes."""
         with contextlib.suppress(ConnectionError, LineTooLong):
             await _Dialogue(self, reader, writer).run()
         writer.close()
@@ -214,7 +215,8 @@ class _Dialogue:
         """Acknowledges at once, so that fetchmail, which writes line by line, does not wait 40 ms a message."""
         data = await self._reader.read(READ_SIZE)
         sock = self._writer.get_extra_info("socket")
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        if sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         return data
 
     def _reset(self) -> None:

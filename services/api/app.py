@@ -8,15 +8,12 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
-from services.api import credentials, customers, domains, errors
-from services.api.parts import Parts
+from services.api import api_keys, credentials, customers, domains, errors, messages, sessions, whoami
+from services.api.parts import Parts, parts_on
 from services.api.settings import ApiSettings
 from shared import VERSION
 from shared.admin import admin_port
 from shared.bus.connection import Bus
-from shared.clock import Clock
-from shared.storage.api_keys import ApiKeys
-from shared.storage.customers import Customers
 from shared.storage.engine import create_engine, engine_answers
 
 log = structlog.get_logger()
@@ -27,8 +24,8 @@ def create_app(parts: Parts) -> FastAPI:
     app = FastAPI(title="ODMR provider", version=VERSION, docs_url="/docs", redoc_url=None)
     app.state.parts = parts
     errors.install(app)
-    for router in (customers.router, domains.router, credentials.router):
-        app.include_router(router)
+    for noun in (whoami, customers, domains, credentials, messages, sessions, api_keys):
+        app.include_router(noun.router)
     return app
 
 
@@ -37,7 +34,7 @@ async def run(settings: ApiSettings, stop: asyncio.Event) -> None:
     engine = create_engine(settings.database_url)
     bus = Bus(settings.nats_url, "api")
     bus.start()
-    app = create_app(Parts(Customers(engine), ApiKeys(engine), bus, Clock()))
+    app = create_app(parts_on(engine, bus))
     host, _, port = settings.api_listen.rpartition(":")
     sock = _bind(host.strip("[]"), int(port))
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))

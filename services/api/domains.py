@@ -1,75 +1,175 @@
-"""/v1/domains and a domain's queue."""
+"""/v1/domains: what mail is taken for, by which policies, and what waits."""
 
-from typing import Annotated
+from datetime import datetime
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends
+from pydantic import BaseModel, Field
 
 from services.api.access import PartsOf, needs
-from services.api.customers import PROBLEMS, get_customer
+from services.api.customers import find_customer_id, get_customer
 from services.api.errors import Problem
-from services.api.paging import Limit, page, read_cursor
+from services.api.paging import Cursor, Limit, page, read_cursor, read_id
 from services.api.parts import Parts
-from services.api.schemas import DomainInput, DomainOutput, Page, QueueOutput
+from services.api.schemas import PROBLEMS, DomainText, Input, Page, Shown
 from shared.domain.access import Principal
-from shared.domain.names import BadName, DomainId, DomainName, domain_name, from_public_id
-from shared.storage.customers import Conflict, Domain
+from shared.domain.names import BadName, DomainId, DomainName, domain_name, public_id
+from shared.protocol.grammar import MAX_LOCAL_PART
+from shared.storage.domains import Domain, QueueFigures
+from shared.storage.reading import Conflict
 
 router = APIRouter(prefix="/v1/domains", tags=["domains"], responses=PROBLEMS)
+Reader = Annotated[Principal, Depends(needs("domains:read"))]
+Writer = Annotated[Principal, Depends(needs("domains:write"))]
+
+#: Recipients of one list: ours. A longer one is better asked for than copied.
+MAX_RECIPIENTS = 10_000
+LocalPart = Annotated[str, Field(min_length=1, max_length=MAX_LOCAL_PART, pattern=r"^[!-?A-~]+$")]
+
+
+class DomainInput(Input):
+    """A domain to host for a customer."""
+
+    customer_id: str
+    name: DomainText
+
+
+class DomainChange(Input):
+    """Policies to change; what is left out stays."""
+
+    fail_after_seconds: int | None = Field(default=None, ge=0, le=60 * 86_400)
+    eight_bit: Literal["hold", "send"] | None = None
+    unknown_recipients: Literal["accept", "reject"] | None = None
+
+
+class RecipientList(Input):
+    """The local parts that a domain knows; used where `unknown_recipients` is reject. Postmaster is known always."""
+
+    local_parts: list[LocalPart] = Field(max_length=MAX_RECIPIENTS)
+
+
+class DomainOutput(Shown):
+    """A domain.
+
+    `fail_after_seconds`: how long a 5xx of the customer's server before the content bounces nothing. `eight_bit`: what
+    becomes of 8-bit content where that server does not say that it takes it. `unknown_recipients`: of who is not in the list.
+    """
+
+    customer_id: str
+    name: str
+    fail_after_seconds: int
+    eight_bit: str
+    unknown_recipients: str
+    created_at: datetime
+
+    @classmethod
+    def of(cls, domain: Domain) -> "DomainOutput":
+        """From the spool's own value."""
+        return cls(
+            id=public_id("dom", domain.id),
+            customer_id=public_id("cus", domain.customer_id),
+            name=domain.name,
+            fail_after_seconds=domain.fail_after_seconds,
+            eight_bit=domain.eight_bit,
+            unknown_recipients=domain.unknown_recipients,
+            created_at=domain.created_at,
+        )
+
+
+class QueueOutput(BaseModel):
+    """What waits for a domain, by state; `oldest_received_at` of what is queued or leased."""
+
+    domain: str
+    messages: dict[str, int]
+    bytes: dict[str, int]
+    oldest_received_at: datetime | None
+
+    @classmethod
+    def of(cls, domain: Domain, figures: QueueFigures) -> "QueueOutput":
+        """From the spool's own values."""
+        return cls(
+            domain=domain.name,
+            messages=figures.messages,
+            bytes=figures.octets,
+            oldest_received_at=figures.oldest_received_at,
+        )
 
 
 async def get_domain(parts: Parts, principal: Principal, text: str) -> Domain:
     """By `dom_...` or by its name. Raises Problem not_found, also for what the principal may not see."""
-    domain = None
-    try:
-        if text.startswith("dom_"):
-            domain = await parts.customers.find_domain(principal, DomainId(from_public_id("dom", text)))
-        else:
-            domain = await parts.customers.find_domain_by_name(principal, domain_name(text))
-    except BadName:
-        domain = None
+    if text.startswith("dom_"):
+        domain = await parts.domains.find(principal, DomainId(read_id("dom", text)))
+    else:
+        try:
+            domain = await parts.domains.find_by_name(principal, domain_name(text))
+        except BadName:
+            domain = None
     if domain is None:
         raise Problem("not_found")
     return domain
 
 
 @router.post("", status_code=201)
-async def create_domain(
-    body: DomainInput, parts: PartsOf, principal: Annotated[Principal, Depends(needs("domains:write"))]
-) -> DomainOutput:
+async def create_domain(body: DomainInput, parts: PartsOf, principal: Writer) -> DomainOutput:
     """Hosts a domain for a customer: from now on its mail is taken."""
     customer = await get_customer(parts, principal, body.customer_id)
     try:
         domain_id = DomainId(parts.clock.new_id())
-        return DomainOutput.of(await parts.customers.create_domain(domain_id, customer.id, DomainName(body.name)))
+        return DomainOutput.of(await parts.domains.create(domain_id, customer.id, DomainName(body.name)))
     except Conflict as error:
         raise Problem("conflict", str(error)) from None
 
 
 @router.get("")
 async def list_domains(
-    parts: PartsOf,
-    principal: Annotated[Principal, Depends(needs("domains:read"))],
-    limit: Limit = 20,
-    cursor: str | None = None,
+    parts: PartsOf, principal: Reader, customer_id: str | None = None, limit: Limit = 20, cursor: Cursor = None
 ) -> Page[DomainOutput]:
     """Domains, newest first."""
     after = read_cursor("dom", cursor)
-    rows = await parts.customers.domains_page(principal, DomainId(after) if after else None, limit + 1)
+    owner = await find_customer_id(parts, principal, customer_id)
+    rows = await parts.domains.page(principal, owner, DomainId(after) if after else None, limit + 1)
     return page(rows, limit, DomainOutput.of)
 
 
 @router.get("/{domain_id}")
-async def read_domain(
-    domain_id: str, parts: PartsOf, principal: Annotated[Principal, Depends(needs("domains:read"))]
-) -> DomainOutput:
-    """One domain."""
+async def read_domain(domain_id: str, parts: PartsOf, principal: Reader) -> DomainOutput:
+    """One domain, by id or by name."""
     return DomainOutput.of(await get_domain(parts, principal, domain_id))
 
 
+@router.patch("/{domain_id}")
+async def change_domain(domain_id: str, body: DomainChange, parts: PartsOf, principal: Writer) -> DomainOutput:
+    """Changes policies."""
+    domain = await get_domain(parts, principal, domain_id)
+    return DomainOutput.of(await parts.domains.change(domain, body.model_dump(exclude_none=True)))
+
+
+@router.delete("/{domain_id}", status_code=204)
+async def remove_domain(domain_id: str, parts: PartsOf, principal: Writer) -> None:
+    """Takes no more mail for it. Not while some is kept: that would never be given out."""
+    try:
+        await parts.domains.remove(await get_domain(parts, principal, domain_id))
+    except Conflict as error:
+        raise Problem("conflict", str(error)) from None
+
+
 @router.get("/{domain_id}/queue")
-async def read_queue(
-    domain_id: str, parts: PartsOf, principal: Annotated[Principal, Depends(needs("domains:read"))]
-) -> QueueOutput:
+async def read_queue(domain_id: str, parts: PartsOf, principal: Reader) -> QueueOutput:
     """What waits for the domain."""
     domain = await get_domain(parts, principal, domain_id)
-    return QueueOutput.of(domain, await parts.customers.queue(domain.id))
+    return QueueOutput.of(domain, await parts.domains.queue(domain.id))
+
+
+@router.get("/{domain_id}/recipients")
+async def read_recipients(domain_id: str, parts: PartsOf, principal: Reader) -> RecipientList:
+    """The local parts that it knows."""
+    domain = await get_domain(parts, principal, domain_id)
+    return RecipientList(local_parts=await parts.domains.recipients_of(domain.id))
+
+
+@router.put("/{domain_id}/recipients")
+async def set_recipients(domain_id: str, body: RecipientList, parts: PartsOf, principal: Writer) -> RecipientList:
+    """Puts this list in place of the old one."""
+    domain = await get_domain(parts, principal, domain_id)
+    await parts.domains.set_recipients(domain.id, body.local_parts)
+    return RecipientList(local_parts=await parts.domains.recipients_of(domain.id))

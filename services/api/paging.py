@@ -14,6 +14,15 @@ R = TypeVar("R")
 S = TypeVar("S", bound=Shown)
 
 Limit = Annotated[int, Query(ge=1, le=100)]
+Cursor = Annotated[str | None, Query(description="next_cursor of the page before")]
+
+
+def read_id(prefix: str, text: str) -> UUID:
+    """The id in a path. Raises Problem not_found: what is no id names nothing."""
+    try:
+        return from_public_id(prefix, text)
+    except BadName:
+        raise Problem("not_found") from None
 
 
 def read_cursor(prefix: str, cursor: str | None) -> UUID | None:

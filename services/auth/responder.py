@@ -12,7 +12,7 @@ from shared.protocol.events import Continue, Denied, Unavailable
 from shared.protocol.sasl import plain
 from shared.protocol.sasl.transcript import Exchange, Transcript
 from shared.sealed import NotForUs, open_sealed, public_key_of
-from shared.storage.customers import Conflict
+from shared.storage.reading import Conflict
 
 log = structlog.get_logger()
 

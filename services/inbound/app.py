@@ -41,6 +41,7 @@ async def run(settings: InboundSettings, stop: asyncio.Event) -> None:
         clock=Clock(),
         connections=connections,
         tls=server_context_of(settings.tls_certificate, settings.tls_key),
+        postmaster=settings.postmaster_path,
     )
     loop = asyncio.get_running_loop()
     server = await loop.create_server(factory(parts), host.strip("[]"), int(port), backlog=BACKLOG, reuse_address=True)

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from services.inbound.policy import MAX_BY_ADDRESS, MAX_CONNECTIONS, Check
 from shared.clock import Clock
+from shared.protocol.grammar import Path
 from shared.protocol.reply import S421_TOO_MANY_CONNECTIONS, Reply
 from shared.storage.accept import Acceptor
 from shared.storage.hosted import HostedDomains
@@ -94,3 +95,5 @@ class Parts:
     connections: Connections
     tls: ssl.SSLContext | None = None
     checks: tuple[Check, ...] = ()
+    #: Who gets mail for the bare <postmaster>.
+    postmaster: Path | None = None

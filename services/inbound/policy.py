@@ -86,7 +86,7 @@ def refuse_rcpt(command: PathCommand, recipients: int) -> Reply | None:
         return r.S555_UNKNOWN_PARAMETER
     if recipients >= MAX_RECIPIENTS:
         return r.S452_TOO_MANY_RECIPIENTS
-    if not command.path.domain or command.path.domain.startswith("["):
+    if command.path.domain.startswith("["):
         return r.S550_NO_RELAY
     return None
 

@@ -54,9 +54,15 @@ class Transaction:
 
     async def add_recipient(self, path: Path) -> Reply | None:
         """Takes a recipient of a hosted domain; the same one twice is taken once. Gives why not, or None."""
-        hosted = await self._parts.hosted.find(path.domain)
+        if not path.domain:  # RFC 5321 4.5.1: the bare <postmaster> is who runs this server
+            if self._parts.postmaster is None:
+                return r.S550_UNKNOWN_RECIPIENT
+            path = self._parts.postmaster
+        hosted = await self._parts.hosted.find(path.domain, path.local_part)
         if hosted is None:
             return r.S550_NO_RELAY
+        if not hosted.knows:
+            return r.S550_UNKNOWN_RECIPIENT
         for check in self._parts.checks:
             if (refusal := await check.forward_path(self._peer, path)) is not None:
                 return refusal

@@ -48,15 +48,15 @@ WITH taken AS (
     FROM unnest($11::uuid[], $12::uuid[], $13::uuid[], $14::uuid[], $15::text[], $16::text[])
         AS r(id, message_id, customer_id, domain_id, domain, forward_path)
     JOIN stored ON stored.id = r.message_id
-    RETURNING id, message_id, customer_id, domain_id, size
+    RETURNING id, message_id, customer_id, domain_id, size, forward_path
 ), counted AS (
     INSERT INTO usage (customer_id, domain_id, meter, amount)
     SELECT customer_id, domain_id, meter, sum(amount)
     FROM queued, LATERAL (VALUES ('messages_received', 1::bigint), ('bytes_received', size)) AS d(meter, amount)
     GROUP BY customer_id, domain_id, meter
 ), told AS (
-    INSERT INTO events (type, customer_id, message_id, recipient_id)
-    SELECT 'message.received', customer_id, message_id, id FROM queued
+    INSERT INTO events (type, customer_id, message_id, recipient_id, detail)
+    SELECT 'message.received', customer_id, message_id, id, forward_path FROM queued
 )
 SELECT id FROM stored
 """

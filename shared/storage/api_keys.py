@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.domain.access import Principal, Role
 from shared.domain.names import CustomerId
-from shared.storage.customers import Conflict
+from shared.storage.reading import Conflict
 from shared.storage.tables import api_keys, customers
 
 

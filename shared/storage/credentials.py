@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.domain.access import Principal
 from shared.domain.names import CredentialId, CustomerId
-from shared.storage.customers import Conflict, visible_to
+from shared.storage.reading import Conflict, Nouns, newest_first, visible_to
 from shared.storage.tables import credentials, customers, domains
 
 
@@ -121,29 +121,22 @@ class Credentials:
         return Credential(**_tuples(row)) if row else None
 
 
-class CredentialRecords:
+class CredentialRecords(Nouns):
     """Used by the API; never reads a secret."""
-
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
 
     async def find(self, principal: Principal, credential_id: CredentialId) -> CredentialRecord | None:
         """The credential, or None when there is none that the principal may see."""
-        async with self._engine.connect() as connection:
-            row = (await connection.execute(_shown(principal).where(_c.id == credential_id))).mappings().first()
+        row = await self._one(_shown(principal).where(_c.id == credential_id))
         return CredentialRecord(**_tuples(row)) if row else None
 
     async def page(
         self, principal: Principal, customer_id: CustomerId | None, after: CredentialId | None, limit: int
     ) -> list[CredentialRecord]:
         """Credentials, newest first, those behind `after`; of one customer if it is named."""
-        query = _shown(principal).order_by(_c.id.desc()).limit(limit)
+        query = newest_first(_shown(principal), _c.id, after, limit)
         if customer_id is not None:
             query = query.where(_c.customer_id == customer_id)
-        if after is not None:
-            query = query.where(_c.id < after)
-        async with self._engine.connect() as connection:
-            return [CredentialRecord(**_tuples(row)) for row in (await connection.execute(query)).mappings()]
+        return [CredentialRecord(**_tuples(row)) for row in await self._all(query)]
 
     async def change(self, credential_id: CredentialId, changes: Mapping[str, Any]) -> None:
         """Sets policies (when_empty, aliases) of a credential that the caller has found."""

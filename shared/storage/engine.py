@@ -28,6 +28,7 @@ CONNECTION_LOST: Final = (
 )
 
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+Engine: TypeAlias = AsyncEngine
 
 
 class UnsafeDatabase(Exception):

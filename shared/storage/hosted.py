@@ -1,4 +1,4 @@
-"""What inbound asks at RCPT: is this domain ours, and whose is it."""
+"""What inbound asks at RCPT: is this domain ours, whose is it, and does it know the recipient."""
 
 from dataclasses import dataclass
 
@@ -8,11 +8,12 @@ from shared.storage.engine import Pool
 
 @dataclass(frozen=True, slots=True)
 class HostedDomain:
-    """A domain that we take mail for."""
+    """A domain that we take mail for. `knows` says whether it takes mail for the local part that was asked for."""
 
     id: DomainId
     customer_id: CustomerId
     name: DomainName
+    knows: bool
 
 
 class HostedDomains:
@@ -21,11 +22,16 @@ class HostedDomains:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def find(self, name: str) -> HostedDomain | None:
-        """The domain, or None when we do not host it; mail of a suspended customer is still taken."""
+    async def find(self, name: str, local_part: str) -> HostedDomain | None:
+        """The domain, or None when we do not host it; mail of a suspended customer is still taken.
+
+        RFC 5321 4.5.1: postmaster is known everywhere.
+        """
         row = await self._pool.fetchrow(
-            "SELECT d.id, d.customer_id, d.name FROM domains d JOIN customers c ON c.id = d.customer_id "
-            "WHERE d.name = lower($1) AND c.state <> 'terminated'",
+            "SELECT d.id, d.customer_id, d.name, d.unknown_recipients = 'accept' OR lower($2) = 'postmaster' OR EXISTS "
+            "(SELECT FROM domain_recipients r WHERE r.domain_id = d.id AND r.local_part = lower($2)) AS knows "
+            "FROM domains d JOIN customers c ON c.id = d.customer_id WHERE d.name = lower($1) AND c.state <> 'terminated'",
             name,
+            local_part,
         )
         return HostedDomain(**dict(row)) if row else None

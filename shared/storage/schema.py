@@ -7,12 +7,17 @@ import asyncpg
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from shared.storage.engine import CONNECT_TIMEOUT, sqlalchemy_url
+from shared.storage.engine import CONNECT_TIMEOUT, Engine, sqlalchemy_url
 
 #: The advisory lock under which migrations run; any number will do as long as it is ours alone.
 MIGRATION_LOCK: Final = 366_2645
+
+
+class CannotReach(Exception):
+    """The server does not answer, or does not let us in; the text is its own, without the address's password."""
 
 
 async def create_database(server_url: str, name: str) -> None:
@@ -29,9 +34,10 @@ async def create_database(server_url: str, name: str) -> None:
 
 
 async def upgrade(database_url: str) -> None:
-    """Runs what is missing. Two that start at once wait for one another."""
+    """Runs what is missing. Two that start at once wait for one another. Raises CannotReach."""
     engine = create_async_engine(sqlalchemy_url(database_url))
     try:
+        await _reach(engine)
         async with engine.connect() as connection:
             await connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": MIGRATION_LOCK})
             await connection.commit()
@@ -41,6 +47,14 @@ async def upgrade(database_url: str) -> None:
             await connection.commit()
     finally:
         await engine.dispose()
+
+
+async def _reach(engine: Engine) -> None:
+    try:
+        async with engine.connect():
+            pass
+    except (OSError, TimeoutError, asyncpg.PostgresError, DBAPIError) as error:
+        raise CannotReach(str(getattr(error, "orig", None) or error).partition("\n")[0]) from None
 
 
 def _upgrade(connection: Connection) -> None:

@@ -27,7 +27,11 @@ RESCUER: Final = Sweep(
     366_0001,
     """
     WITH dead AS (
-        DELETE FROM leases WHERE id IN (SELECT id FROM leases WHERE leased_until <= now() LIMIT $1) RETURNING id
+        DELETE FROM leases WHERE id IN (SELECT id FROM leases WHERE leased_until <= now() LIMIT $1)
+        RETURNING id, session_id
+    ), ended AS (
+        UPDATE sessions s SET ended_at = now(), why_ended = 'its lease ran out'
+        FROM dead WHERE s.id = dead.session_id AND s.ended_at IS NULL
     )
     UPDATE recipients r SET state = 'queued', lease_id = NULL, lost_leases = r.lost_leases + 1
     FROM dead WHERE r.lease_id = dead.id RETURNING r.id
@@ -110,7 +114,18 @@ ROLL_UP: Final = Sweep(
     """,
 )
 
-ALL: Final = (RESCUER, EXPIRY, REAPER, ORPHANS, ROLL_UP)
+#: Forgets failures to authenticate that count no more (shared.domain.throttle).
+FAILURES: Final = Sweep(
+    "failures",
+    366_0006,
+    """
+    DELETE FROM auth_failures WHERE door IN (
+        SELECT door FROM auth_failures WHERE last_at < now() - interval '1 hour' LIMIT $1)
+    RETURNING door
+    """,
+)
+
+ALL: Final = (RESCUER, EXPIRY, REAPER, ORPHANS, ROLL_UP, FAILURES)
 
 
 class Sweeper:

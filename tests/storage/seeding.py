@@ -18,6 +18,7 @@ from shared.domain.names import (
 )
 from shared.storage.credentials import Credential, Credentials
 from shared.storage.customers import Customers
+from shared.storage.domains import Domains
 from shared.storage.engine import create_engine
 from shared.storage.spool import Lease
 
@@ -73,7 +74,7 @@ async def seed(database_url: str, domain: str = "demo.example") -> Seed:
     try:
         customers = Customers(engine)
         customer = await customers.create(OPERATOR, CustomerId(CLOCK.new_id()), domain, domain)
-        made = await customers.create_domain(DomainId(CLOCK.new_id()), customer.id, domain_name(domain))
+        made = await Domains(engine).create(DomainId(CLOCK.new_id()), customer.id, domain_name(domain))
         credential_id = CredentialId(CLOCK.new_id())
         await Credentials(engine).add(Credential(credential_id, customer.id, domain, ("CRAM-MD5",), b"sealed"))
         return Seed(customer.id, made.id, domain, credential_id)

@@ -9,6 +9,7 @@ import pytest
 from services.inbound.parts import Connections, Parts
 from services.inbound.server import factory
 from shared.clock import Clock
+from shared.protocol.grammar import Path
 from shared.storage.accept import Acceptor
 from shared.storage.engine import Pool
 from shared.storage.hosted import HostedDomains
@@ -66,8 +67,9 @@ async def inbound(database_url: str, pool: Pool) -> AsyncIterator[Inbound]:
     acceptor, bus = Acceptor(pool), RecordingBus()
     acceptor.start()
     parts = Parts(
-        "mx.provider.example", MAX_MESSAGE, acceptor, Uploads(pool), HostedDomains(pool), bus, Clock(), Connections()
-    )
+        "mx.provider.example", MAX_MESSAGE, acceptor, Uploads(pool), HostedDomains(pool), bus, Clock(), Connections(),
+        postmaster=Path("boss", "demo.example"),
+    )  # fmt: skip
     server = await asyncio.get_running_loop().create_server(factory(parts), "127.0.0.1", 0)
     made = Inbound(server.sockets[0].getsockname()[1], pool, bus, parts)
     yield made

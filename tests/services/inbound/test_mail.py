@@ -1,10 +1,13 @@
 """What inbound takes, refuses and stores. RFC 5321; R70 to R76."""
 
+import asyncio
 import re
+from dataclasses import replace
 
 import pytest
 
 from services.inbound.policy import HARD_ERRORS, MAX_RECIPIENTS
+from services.inbound.server import factory
 from tests.services.inbound.conftest import MAX_MESSAGE, Inbound, Peer
 
 
@@ -46,7 +49,7 @@ async def test_the_null_reverse_path(inbound: Inbound) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "u@elsewhere.example", "u@sub.demo.example", "u@example", "u@[127.0.0.1]", "postmaster", "u%demo.example@elsewhere.example",
+        "u@elsewhere.example", "u@sub.demo.example", "u@example", "u@[127.0.0.1]", "u%demo.example@elsewhere.example",
         '"u@demo.example"@elsewhere.example', "@demo.example:u@elsewhere.example", "u@demo.example.elsewhere.example",
     ],
 )  # fmt: skip
@@ -55,6 +58,34 @@ async def test_r74_no_relay(inbound: Inbound, path: str) -> None:
     await peer.say(b"MAIL FROM:<a@remote.example>")
     assert (await peer.say(f"RCPT TO:<{path}>".encode())).startswith(b"550 5.7.1 ")
     assert (await peer.say(b"DATA")).startswith(b"503 ")
+
+
+async def test_r74_an_unknown_recipient_is_refused_where_the_domain_has_a_list(inbound: Inbound) -> None:
+    """R75: postmaster is known whatever the list says. Another domain without a list takes everybody."""
+    await inbound.pool.execute("UPDATE domains SET unknown_recipients = 'reject' WHERE name = 'demo.example'")
+    await inbound.pool.execute(
+        "INSERT INTO domain_recipients SELECT id, 'known' FROM domains WHERE name = 'demo.example'"
+    )
+    peer = await Peer.connect(inbound)
+    await peer.say(b"MAIL FROM:<a@remote.example>")
+    assert (await peer.say(b"RCPT TO:<stranger@demo.example>")).startswith(b"550 5.1.1 ")
+    for path in (b"known@demo.example", b"KNOWN@Demo.Example", b"PostMaster@demo.example", b"stranger@other.example"):
+        assert (await peer.say(b"RCPT TO:<" + path + b">")).startswith(b"250 "), path
+
+
+async def test_r75_the_bare_postmaster_is_who_the_operator_says(inbound: Inbound) -> None:
+    peer = await Peer.connect(inbound)
+    assert (await peer.send(b"x\r\n", "Postmaster")).startswith(b"250 ")
+    assert (await inbound.stored())[0][1] == ["boss@demo.example"]
+
+
+async def test_the_bare_postmaster_is_refused_where_the_operator_says_nobody(inbound: Inbound) -> None:
+    parts = replace(inbound.parts, postmaster=None)
+    server = await asyncio.get_running_loop().create_server(factory(parts), "127.0.0.1", 0)
+    peer = await Peer.connect(replace(inbound, port=server.sockets[0].getsockname()[1]))
+    await peer.say(b"MAIL FROM:<a@remote.example>")
+    assert (await peer.say(b"RCPT TO:<Postmaster>")).startswith(b"550 5.1.1 ")
+    server.close()
 
 
 async def test_r75_postmaster_of_a_hosted_domain(inbound: Inbound) -> None:

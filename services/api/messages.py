@@ -1,0 +1,115 @@
+"""/v1/messages: what the spool holds, and what happened to each message."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Query
+from pydantic import AwareDatetime, BaseModel
+
+from services.api.access import PartsOf, needs
+from services.api.customers import find_customer_id
+from services.api.errors import Problem
+from services.api.paging import Cursor, Limit, page, read_cursor, read_id
+from services.api.schemas import PROBLEMS, DomainText, Page, Shown
+from shared.domain.access import Principal
+from shared.domain.names import MessageId, public_id
+from shared.storage.messages import Filter, Moment, ShownMessage, ShownRecipient
+
+router = APIRouter(prefix="/v1/messages", tags=["messages"], responses=PROBLEMS)
+Reader = Annotated[Principal, Depends(needs("messages:read"))]
+State = Literal["queued", "leased", "delivered", "failed", "expired", "held"]
+ReversePath = Annotated[
+    str | None, Query(max_length=320, pattern=r"^[^\x00-\x1f\x7f]*$", description="exactly; empty for the null one")
+]
+
+
+class RecipientOutput(BaseModel):
+    """One forward-path and where it stands; attempts, next_at and is_uncertain are null once it has left the spool."""
+
+    forward_path: str
+    state: str
+    attempts: int | None
+    next_at: datetime | None
+    is_uncertain: bool | None
+    last_reply: str
+
+    @classmethod
+    def of(cls, recipient: ShownRecipient) -> "RecipientOutput":
+        """From the spool's own value."""
+        return cls(**{name: getattr(recipient, name) for name in ShownRecipient.__slots__})
+
+
+class MomentOutput(BaseModel):
+    """Something that happened: to which forward-path, in which session, and the reply that was heard."""
+
+    at: datetime
+    type: str
+    forward_path: str
+    session_id: str | None
+    detail: str
+
+    @classmethod
+    def of(cls, moment: Moment) -> "MomentOutput":
+        """From the spool's own value."""
+        return cls(
+            at=moment.at,
+            type=moment.type,
+            forward_path=moment.forward_path,
+            session_id=public_id("sess", moment.session_id) if moment.session_id else None,
+            detail=moment.detail,
+        )
+
+
+class MessageOutput(Shown):
+    """A message; reverse_path and size are null once it has left the spool."""
+
+    reverse_path: str | None
+    size: int | None
+    received_at: datetime
+    recipients: list[RecipientOutput]
+
+    @classmethod
+    def of(cls, message: ShownMessage) -> "MessageOutput":
+        """From the spool's own value."""
+        return cls(
+            id=public_id("msg", message.id),
+            reverse_path=message.reverse_path,
+            size=message.size,
+            received_at=message.received_at,
+            recipients=[RecipientOutput.of(one) for one in message.recipients],
+        )
+
+
+class TracedMessage(MessageOutput):
+    """A message and what happened to it, in order."""
+
+    timeline: list[MomentOutput]
+
+
+@router.get("")
+async def list_messages(
+    parts: PartsOf,
+    principal: Reader,
+    customer_id: str | None = None,
+    domain: DomainText | None = None,
+    state: State | None = None,
+    reverse_path: ReversePath = None,
+    since: AwareDatetime | None = None,
+    limit: Limit = 20,
+    cursor: Cursor = None,
+) -> Page[MessageOutput]:
+    """Messages that the spool holds, newest first."""
+    after = read_cursor("msg", cursor)
+    wanted = Filter(await find_customer_id(parts, principal, customer_id), domain, state, reverse_path, since)
+    rows = await parts.messages.page(principal, wanted, MessageId(after) if after else None, limit + 1)
+    return page(rows, limit, MessageOutput.of)
+
+
+@router.get("/{message_id}")
+async def read_message(message_id: str, parts: PartsOf, principal: Reader) -> TracedMessage:
+    """One message and its timeline, also when it has left the spool."""
+    message = await parts.messages.find(principal, MessageId(read_id("msg", message_id)))
+    if message is None:
+        raise Problem("not_found")
+    timeline = [MomentOutput.of(moment) for moment in message.timeline]
+    return TracedMessage(timeline=timeline, **MessageOutput.of(message).model_dump())

@@ -1,0 +1,138 @@
+"""Domains that we take mail for: their policies, the recipients that they know, and what waits for them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Select, delete, exists, func, insert, select, update
+
+from shared.domain.access import Principal
+from shared.domain.names import CustomerId, DomainId, DomainName
+from shared.storage.reading import Conflict, Nouns, newest_first, visible_to
+from shared.storage.tables import customers, domain_recipients, domains, recipients
+
+#: States of a recipient in which its mail is on its way.
+_WAITING: Final = ("queued", "leased")
+_KEPT: Final = ("queued", "leased", "held", "failed", "expired")
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """A name that we take mail for, and its policies.
+
+    `fail_after_seconds`: how long a 5xx before the content is no end. `eight_bit`: hold or send what a server without
+    8BITMIME may not take. `unknown_recipients`: accept or reject who is not in the domain's list.
+    """
+
+    id: DomainId
+    customer_id: CustomerId
+    name: DomainName
+    fail_after_seconds: int
+    eight_bit: str
+    unknown_recipients: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class QueueFigures:
+    """What waits for a domain: rows and octets by state, and the oldest that is queued."""
+
+    messages: dict[str, int]
+    octets: dict[str, int]
+    oldest_received_at: datetime | None
+
+
+_c = domains.c
+_SHOWN = (
+    _c.id, _c.customer_id, _c.name, _c.fail_after_seconds, _c.eight_bit, _c.unknown_recipients, _c.created_at,
+)  # fmt: skip
+
+
+class Domains(Nouns):
+    """Makes, finds and changes them."""
+
+    async def create(self, domain_id: DomainId, customer_id: CustomerId, name: DomainName) -> Domain:
+        """A new domain of a customer that the caller has found. Raises Conflict when we host it already."""
+        values = {
+            "id": domain_id, "customer_id": customer_id, "name": name, "fail_after_seconds": 14400, "eight_bit": "hold",
+            "unknown_recipients": "accept", "created_at": func.now(),
+        }  # fmt: skip
+        row = await self._write(insert(domains).values(**values).returning(*_SHOWN), f"the domain {name}")
+        assert row is not None
+        return Domain(**row)
+
+    async def find(self, principal: Principal, domain_id: DomainId) -> Domain | None:
+        """The domain by its id, or None when there is none that the principal may see."""
+        return await self._find(principal, _c.id == domain_id)
+
+    async def find_by_name(self, principal: Principal, name: DomainName) -> Domain | None:
+        """The domain by its name."""
+        return await self._find(principal, _c.name == name)
+
+    async def page(
+        self, principal: Principal, customer_id: CustomerId | None, after: DomainId | None, limit: int
+    ) -> list[Domain]:
+        """Domains, newest first, those behind `after`; of one customer if it is named."""
+        query = newest_first(_visible(principal), _c.id, after, limit)
+        if customer_id is not None:
+            query = query.where(_c.customer_id == customer_id)
+        return [Domain(**row) for row in await self._all(query)]
+
+    async def change(self, domain: Domain, changes: Mapping[str, Any]) -> Domain:
+        """Sets policies of a domain that the caller has found."""
+        if not changes:
+            return domain
+        row = await self._write(
+            update(domains).where(_c.id == domain.id).values(**changes).returning(*_SHOWN), f"the domain {domain.name}"
+        )
+        assert row is not None
+        return Domain(**row)
+
+    async def remove(self, domain: Domain) -> None:
+        """No mail is taken for it any more. Raises Conflict while some is kept: nothing of it would be given out."""
+        has_mail = exists().where(recipients.c.domain_id == domain.id, recipients.c.state.in_(_KEPT))
+        statement = delete(domains).where(_c.id == domain.id, ~has_mail).returning(_c.id)
+        if await self._write(statement, "") is None and await self._one(select(_c.id).where(_c.id == domain.id)):
+            raise Conflict(f"mail for {domain.name} is kept; it must be fetched first")
+
+    async def recipients_of(self, domain_id: DomainId) -> list[str]:
+        """The local parts that the domain knows, in order."""
+        query = select(domain_recipients.c.local_part).where(domain_recipients.c.domain_id == domain_id)
+        rows = await self._all(query.order_by(domain_recipients.c.local_part))
+        return [str(row["local_part"]) for row in rows]
+
+    async def set_recipients(self, domain_id: DomainId, local_parts: Sequence[str]) -> None:
+        """Puts this list in place of the old one, at once. Case does not matter."""
+        rows = [{"domain_id": domain_id, "local_part": part} for part in sorted({part.lower() for part in local_parts})]
+        async with self._engine.begin() as connection:
+            await connection.execute(delete(domain_recipients).where(domain_recipients.c.domain_id == domain_id))
+            if rows:
+                await connection.execute(insert(domain_recipients), rows)
+
+    async def queue(self, domain_id: DomainId) -> QueueFigures:
+        """What the spool holds for a domain that the caller has found."""
+        by_state = (
+            select(
+                recipients.c.state,
+                func.count().label("count"),
+                func.sum(recipients.c.size).label("octets"),
+                func.min(recipients.c.received_at).label("oldest"),
+            )
+            .where(recipients.c.domain_id == domain_id)
+            .group_by(recipients.c.state)
+        )
+        rows = await self._all(by_state)
+        return QueueFigures(
+            messages={row["state"]: row["count"] for row in rows},
+            octets={row["state"]: int(row["octets"]) for row in rows},
+            oldest_received_at=min((row["oldest"] for row in rows if row["state"] in _WAITING), default=None),
+        )
+
+    async def _find(self, principal: Principal, condition: ColumnElement[bool]) -> Domain | None:
+        row = await self._one(_visible(principal).where(condition))
+        return Domain(**row) if row else None
+
+
+def _visible(principal: Principal) -> Select[Any]:
+    return select(*_SHOWN).join(customers, customers.c.id == _c.customer_id).where(visible_to(principal))

@@ -1,0 +1,148 @@
+"""The command line against a running provider: every verb, and every exit code."""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from cli.api import EX_NOINPUT, EX_REFUSED, EX_UNAVAILABLE
+from localserve.layout import free_port
+from localserve.provider import HERE, Provider
+from localserve.provision import api_url
+from shared.program import EX_CONFIG, EX_TEMPFAIL
+from tests.flows.live import running
+from tests.flows.sender import DOMAIN, Ledger, send_all
+
+pytestmark = [pytest.mark.xdist_group("dialogues"), pytest.mark.timeout(180)]
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a command said."""
+
+    exit: int
+    out: str
+    err: str
+
+
+async def odmr(*words: str, **env: str) -> Said:
+    """`odmr WORDS`."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "cli", *words, cwd=HERE, env={"PATH": "/usr/bin", "COLUMNS": "200", **env},
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    out, err = await process.communicate()
+    assert process.returncode is not None
+    return Said(process.returncode, out.decode(), err.decode())
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """The command line with the operator's key."""
+
+    provider: Provider
+
+    @property
+    def env(self) -> dict[str, str]:
+        """Where the API is, and the key."""
+        return {"ODMR_API_URL": api_url(self.provider), "ODMR_API_KEY": self.provider.secrets.api_key}
+
+    async def does(self, *words: str) -> dict[str, "object"]:
+        """A command that must succeed; what the API said."""
+        said = await odmr(*words, "--json", **self.env)
+        assert said.exit == 0, said
+        return dict(json.loads(said.out))
+
+
+@pytest.fixture(scope="module")
+async def operator() -> AsyncIterator[Operator]:
+    async with running() as provider:
+        yield Operator(provider)
+
+
+async def test_every_verb_of_every_noun(operator: Operator, tmp_path: Path) -> None:
+    does = operator.does
+    assert (await does("whoami"))["role"] == "operator"
+    customer = await does("customer", "create", "Farm & sons", "--external-id", "farm")
+    assert (await does("customer", "show", "ext:farm")) == customer
+    assert (await does("customer", "change", "ext:farm", "--name", "Farm"))["name"] == "Farm"
+    assert (await does("customer", "suspend", "ext:farm", "--reason", "not paid"))["state"] == "suspended"
+    assert (await does("customer", "resume", "ext:farm"))["state"] == "active"
+    assert len((await does("customer", "ls"))["data"]) == 2  # type: ignore[arg-type]
+    assert (await does("domain", "create", "ext:farm", "farm.example"))["name"] == "farm.example"
+    assert (await does("domain", "change", "farm.example", "--unknown-recipients", "reject"))[
+        "unknown_recipients"
+    ] == "reject"
+    assert (await does("domain", "show", "farm.example"))["unknown_recipients"] == "reject"
+    listed = tmp_path / "list"
+    listed.write_text("ann\n\nzoe\n")
+    known = {"local_parts": ["ann", "zoe"]}
+    assert await does("domain", "recipients", "farm.example", "--from-file", str(listed)) == known
+    assert await does("domain", "recipients", "farm.example") == known
+    assert len((await does("domain", "ls", "--customer-id", "ext:farm"))["data"]) == 1  # type: ignore[arg-type]
+    made = await does("credential", "create", "ext:farm", "--authcid", "farm", "--alias", "vm", "--when-empty", "turn")
+    credential = str(made["id"])
+    assert made["aliases"] == ["vm"] and made["secret"]
+    assert (await does("credential", "show", credential))["when_empty"] == "turn"
+    assert (await does("credential", "change", credential, "--when-empty", "live"))["when_empty"] == "live"
+    assert (await does("credential", "rotate", credential))["secret"] != made["secret"]
+    assert len((await does("credential", "ls", "--customer-id", "ext:farm"))["data"]) == 1  # type: ignore[arg-type]
+    key = await does(
+        "key", "create", "billing", "--role", "customer", "--customer-id", "ext:farm", "--scope", "domains:read"
+    )
+    assert key["scopes"] == ["domains:read"]
+    assert len((await does("key", "ls"))["data"]) == 2  # type: ignore[arg-type]
+    assert await does("session", "ls", "--running") == {"data": [], "has_more": False, "next_cursor": None}
+    for words in (("credential", "rm", credential), ("domain", "rm", "farm.example"), ("key", "rm", str(key["id"]))):
+        assert (await odmr(*words, **operator.env)).exit == 0
+    assert (await odmr("domain", "show", "farm.example", **operator.env)).exit == EX_REFUSED
+
+
+async def test_a_message_as_a_person_sees_it(operator: Operator) -> None:
+    await send_all(operator.provider.ports.smtp, ["shown"], Ledger(), 20)
+    assert (await operator.does("queue", "ls", DOMAIN))["messages"] == {"queued": 1}
+    data = (await operator.does("message", "ls", "--domain", DOMAIN, "--state", "queued"))["data"]
+    message_id = str(data[0]["id"])  # type: ignore[index]
+    shown = await odmr("message", "show", message_id, **operator.env)
+    assert shown.exit == 0, shown
+    for word in (message_id, "a@remote.example", f"user@{DOMAIN}", "message.received", "timeline"):
+        assert word in shown.out
+    table = await odmr("message", "ls", "--limit", "1", **operator.env)
+    assert message_id in table.out and "There are more" not in table.out
+
+
+async def test_what_the_api_refuses_is_1_and_its_sentence(operator: Operator) -> None:
+    said = await odmr("customer", "show", "ext:nobody", **operator.env)
+    assert (said.exit, said.err.strip()) == (
+        EX_REFUSED,
+        "There is nothing by that id that this key may see (not_found)",
+    )
+    said = await odmr("customer", "create", "x" * 300, **operator.env)
+    assert (
+        said.exit == EX_REFUSED and "/name: String should have at most 200 characters (validation_failed)" in said.err
+    )
+    said = await odmr("session", "show", "sess_x", **{**operator.env, "ODMR_API_KEY": "wrong"})
+    assert (said.exit, said.err.strip()) == (EX_REFUSED, "Send a key as Authorization: Bearer odmr_... (unauthorized)")
+
+
+async def test_every_other_exit_code(operator: Operator, tmp_path: Path) -> None:
+    said = await odmr("whoami")
+    assert said.exit == EX_UNAVAILABLE and said.err.startswith("ODMR_API_KEY is not set")
+    said = await odmr("whoami", ODMR_API_KEY="x", ODMR_API_URL=f"http://127.0.0.1:{free_port()}")
+    assert said.exit == EX_UNAVAILABLE and "does not answer" in said.err
+    said = await odmr("whoami", ODMR_API_KEY_FILE="/nowhere")
+    assert (said.exit, said.err.strip()) == (EX_NOINPUT, "/nowhere cannot be read: No such file or directory")
+    said = await odmr("domain", "recipients", "x.example", "--from-file", str(tmp_path), **operator.env)
+    assert said.exit == EX_NOINPUT and "cannot be read: Is a directory" in said.err
+    assert (await odmr("customer", "fly")).exit == 2
+    assert (await odmr("db", "upgrade")).exit == EX_CONFIG
+    said = await odmr("db", "upgrade", ODMR_DATABASE_URL=f"postgresql://u:hunter2@127.0.0.1:{free_port()}/x")
+    assert said.exit == EX_TEMPFAIL and "hunter2" not in said.err and said.err.count("\n") == 1, said
+    assert (await odmr("db", "upgrade", ODMR_DATABASE_URL_FILE="/nowhere")).exit == EX_NOINPUT
+    assert (await odmr("db", "upgrade", ODMR_DATABASE_URL=operator.provider.database_url)).exit == 0
+    assert (await odmr("health", ODMR_ADMIN_LISTEN=f"127.0.0.1:{free_port()}")).exit == 1
+    assert (await odmr("--version")).exit == 0
