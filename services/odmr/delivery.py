@@ -30,8 +30,6 @@ from shared.tls import Stream
 
 log = structlog.get_logger()
 
-#: Seconds between two signs of life on a live session. Exim closes after 300 s of silence; R63: 240 at most.
-NOOP_EVERY: Final = 240.0
 #: Octets that gather before they are written: some TLS records, and one system call.
 WRITE_AT: Final = 64 * 1024
 
@@ -245,7 +243,7 @@ class Delivery:
     def _rest_time(self) -> float:
         """Seconds until something must be said: that we are still there, or QUIT when the session has lasted enough."""
         left = self._began + self._parts.limits.live - self._parts.clock.monotonic()
-        return min(NOOP_EVERY, left)
+        return min(self._parts.limits.noop, left)
 
     async def _rest(self) -> None:
         """Nothing is due: waits for mail, for the end, or until a sign of life is due."""

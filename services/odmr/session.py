@@ -11,7 +11,7 @@ from services.odmr.authority import Channel, Identity
 from services.odmr.delivery import Delivery
 from services.odmr.parts import Parts
 from shared import observe
-from shared.domain.lease import LEASE_BATCH, MAX_SESSIONS
+from shared.domain.lease import LEASE_BATCH
 from shared.domain.message import LeasedRecipient
 from shared.domain.names import LeaseId, SessionId
 from shared.failpoint import failpoint
@@ -40,10 +40,6 @@ from shared.tls import Stream
 
 log = structlog.get_logger()
 
-#: Seconds without a command. RFC 5321 4.5.3.2.7: five minutes at least.
-IDLE_TIME: Final = 300.0
-#: Seconds from the connection to the turn, whatever is said meanwhile: a stranger cannot stay.
-TOTAL_TIME: Final = 1_800.0
 #: Seconds for a reply to be taken.
 WRITE_TIME: Final = 60.0
 #: Seconds between two looks while another session's lease is waited out.
@@ -82,7 +78,7 @@ class Session:
         """From the greeting to the end, the turn and its mail included. Raises OSError and TimeoutError as they come."""
         observe.bind(session_id=str(self._id))
         log.info("session.started", peer=self._peer, tls=self._stream.is_tls)
-        async with asyncio.timeout(TOTAL_TIME):
+        async with asyncio.timeout(self._parts.limits.login):
             await self._write(self._machine.greeting())
             while self._machine.state is not State.TURNED:
                 event = self._machine.next_event()
@@ -157,7 +153,7 @@ class Session:
             return Refuse(r.S450_TOO_OFTEN)
         lease = Lease(LeaseId(self._parts.clock.new_id()), self._id, identity.customer_id)
         self._turning = _Turning(lease, domains, [])
-        if not await self._parts.spool.open_lease(lease, self._parts.terms.time, MAX_SESSIONS):
+        if not await self._parts.spool.open_lease(lease, self._parts.terms.time, self._parts.limits.sessions):
             log.info("turn.too_many_sessions")
             return Refuse(r.S450_TOO_MANY_SESSIONS)
         waits_until: float | None = None
@@ -235,7 +231,7 @@ class Session:
         read = asyncio.ensure_future(self._stream.read())
         stop = asyncio.ensure_future(self._parts.stopping.wait())
         try:
-            await asyncio.wait({read, stop}, timeout=IDLE_TIME, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({read, stop}, timeout=self._parts.limits.idle, return_when=asyncio.FIRST_COMPLETED)
             if read.done():
                 self._machine.receive_data(read.result())
             else:

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from services.odmr.limits import Limits
 from shared.config import Listen, TlsSettings
-from shared.domain.lease import LEASE_TIME, LeaseTerms
+from shared.domain.lease import LEASE_TIME, MAX_SESSIONS, LeaseTerms
 from shared.protocol.provider import ProviderProfile
 from shared.protocol.sasl import cram_md5, plain, scram
 
@@ -26,6 +26,9 @@ class OdmrSettings(TlsSettings):
     cram_md5: Literal["tls", "always", "never"] = "tls"
     #: Where PLAIN is offered: tls or never. In clear it never is.
     plain: Literal["tls", "never"] = "tls"
+    #: Seconds without a command, and from the connection to the turn.
+    idle_seconds: float = Field(default=300.0, gt=0, le=3600)
+    login_seconds: float = Field(default=1_800.0, gt=0, le=86_400)
     #: Seconds for the customer's server: to greet, to answer MAIL, RCPT, DATA, to take a block, to answer the final dot.
     greeting_seconds: float = Field(default=300.0, gt=0, le=3600)
     mail_seconds: float = Field(default=300.0, gt=0, le=3600)
@@ -33,8 +36,12 @@ class OdmrSettings(TlsSettings):
     data_seconds: float = Field(default=120.0, gt=0, le=3600)
     block_seconds: float = Field(default=180.0, gt=0, le=3600)
     dot_seconds: float = Field(default=600.0, gt=0, le=3600)
+    #: Between two signs of life on a live session.
+    noop_seconds: float = Field(default=240.0, gt=0, le=240)
     #: After so long a live session ends with QUIT.
     live_seconds: float = Field(default=86_400.0, gt=0)
+    #: Sessions of one customer at a time.
+    max_sessions: int = Field(default=MAX_SESSIONS, ge=1)
     #: The least time between two ATRN of one credential; 0 for no limit.
     atrn_interval_seconds: float = Field(default=0.0, ge=0, le=86_400)
     #: How long a session's lease lasts without renewal.
@@ -65,6 +72,9 @@ class OdmrSettings(TlsSettings):
     def limits(self) -> Limits:
         """The times as sessions know them."""
         return Limits(
+            idle=self.idle_seconds,
+            login=self.login_seconds,
+            noop=self.noop_seconds,
             greeting=self.greeting_seconds,
             mail=self.mail_seconds,
             rcpt=self.rcpt_seconds,
@@ -72,6 +82,7 @@ class OdmrSettings(TlsSettings):
             block=self.block_seconds,
             dot=self.dot_seconds,
             live=self.live_seconds,
+            sessions=self.max_sessions,
             atrn_interval=timedelta(seconds=self.atrn_interval_seconds),
         )
 

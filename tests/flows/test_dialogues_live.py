@@ -9,7 +9,9 @@ import pytest
 
 from localserve.provider import Provider
 from localserve.provision import make_customer
+from services.auth.keyring import Keyring
 from services.auth.seal import Seal
+from shared.protocol.sasl import scram
 from tests.flows.live import SocketLine, database, running
 from tests.protocol.dialogue import BODY, CUSTOMERS, REVERSE_PATH, Dialogue, all_dialogues, parameters, run_dialogue
 from tests.waiting import until
@@ -21,14 +23,19 @@ pytestmark = pytest.mark.xdist_group("dialogues")
 async def provider() -> AsyncIterator[Provider]:
     async with running() as provider:
         connection = await database(provider)
-        seal = Seal(base64.b64decode(provider.secrets.seal_key))
+        keyring = Keyring(Seal(base64.b64decode(provider.secrets.seal_key)))
         for name, (secret, domains) in CUSTOMERS.items():
             await make_customer(provider, name, list(domains), authcid=name)
             # A dialogue knows its secret beforehand; the API would not take one.
             row = await connection.fetchrow("SELECT id FROM credentials WHERE authcid = $1", name)
             assert row is not None
-            sealed = seal.seal(secret.encode(), row["id"].bytes)
-            await connection.execute("UPDATE credentials SET sealed_secret = $2 WHERE authcid = $1", name, sealed)
+            keys = keyring.seal_scram_keys(scram.derive(secret.encode(), b"salt of all here"), row["id"])
+            await connection.execute(
+                "UPDATE credentials SET sealed_secret = $2, sealed_scram = $3 WHERE authcid = $1",
+                name,
+                keyring.seal_secret(secret, row["id"]),
+                keys,
+            )
         await connection.close()
         yield provider
 

@@ -131,6 +131,7 @@ class _Answers:
 
     def fill(self, text: str) -> str:
         text = text.replace("{long}", "x" * 13_000).replace("{names}", ",".join(f"d{i}.example" for i in range(1_001)))
+        text = text.replace("{manynames}", ",".join(f"{i}.x" for i in range(1_001)))
         found = re.search(r"\{(\w+)((?: \S+)*)\}", text)
         if not found:
             return text
