@@ -83,10 +83,15 @@ async def _negotiate(stream: Stream, settings: Settings) -> Line | Outcome:
             case Refused(step, reply):
                 return of_refusal(step, reply)
             case Waiting():
-                async with asyncio.timeout(ATRN_TIME if machine.step is Step.ATRN else REPLY_TIME):
+                async with asyncio.timeout(reply_time(machine.step)):
                     machine.receive_data(await stream.read())
             case _:
                 assert_never(event)
+
+
+def reply_time(step: Step) -> float:
+    """Seconds for the provider's reply."""
+    return ATRN_TIME if step is Step.ATRN else REPLY_TIME
 
 
 async def _quit(stream: Stream) -> None:

@@ -17,8 +17,10 @@ from shared.tls import Stream
 
 #: Seconds for the local server to greet. RFC 5321 4.5.3.2.1 has five minutes; a local one has no excuse.
 GREETING_TIME: Final = 60.0
-#: Octets of the local server's last words that are kept, to see how it ended.
-LAST_WORDS: Final = 256
+#: Octets of the local server's last words that are kept, to see how it ended: a line of RFC 5321 4.5.3.1.5.
+LAST_WORDS: Final = 512
+#: Lines of a server that has taken a message before its 421: 220, and 250 or 354 to EHLO, MAIL, RCPT, DATA and the content.
+LEAST_LINES: Final = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,28 +77,46 @@ async def join(line: Line, local: LocalServer) -> Outcome:
     await asyncio.gather(from_local, from_provider, return_exceptions=True)
     provider.close()
     await local.way.close()
-    to_provider, last_words = _result(from_local)
-    to_local, _ = _result(from_provider)
-    said_goodbye = b"\r\n221" in b"\r\n" + last_words
-    if said_goodbye:
-        return Outcome(Exit.OK, "the queue is empty", to_provider, to_local)
-    return Outcome(Exit.CUT, "the line broke; what was not answered comes again", to_provider, to_local)
+    heard, said = _result(from_local), _result(from_provider)
+    if heard.ends_with(b"221"):
+        return Outcome(Exit.OK, "the queue is empty", heard.octets, said.octets)
+    if heard.ends_with(b"421") and heard.lines >= LEAST_LINES:
+        text = "the local server has enough for one connection"
+        return Outcome(Exit.OK, text, heard.octets, said.octets, has_more=True)
+    return Outcome(Exit.CUT, "the line broke; what was not answered comes again", heard.octets, said.octets)
 
 
-def _result(task: "asyncio.Task[tuple[int, bytes]]") -> tuple[int, bytes]:
-    return (0, b"") if task.cancelled() or task.exception() else task.result()
+@dataclass(slots=True)
+class _Passed:
+    """What went one way: how many octets and lines, and the last of them."""
+
+    octets: int = 0
+    lines: int = 0
+    last: bytes = b"\r\n"
+
+    def add(self, data: bytes) -> None:
+        self.octets += len(data)
+        self.lines += data.count(b"\n")
+        self.last = (self.last + data)[-LAST_WORDS:]
+
+    def ends_with(self, code: bytes) -> bool:
+        """Whether the last line is a reply with this code."""
+        return self.last.rstrip(b"\r\n").rpartition(b"\n")[2].startswith(code)
 
 
-async def _pump(source: Stream, sink: Stream, first: bytes) -> tuple[int, bytes]:
-    """Octets passed on, and the last of them."""
-    count, last_words = 0, b""
+def _result(task: "asyncio.Task[_Passed]") -> _Passed:
+    return _Passed() if task.cancelled() or task.exception() else task.result()
+
+
+async def _pump(source: Stream, sink: Stream, first: bytes) -> _Passed:
+    """Passes octets on to the end."""
+    passed = _Passed()
     data = first or await source.read()
     try:
         while data:
             await sink.write(data)
-            count += len(data)
-            last_words = (last_words + data)[-LAST_WORDS:]
+            passed.add(data)
             data = await source.read()
     except OSError:
         pass  # the sink is gone: the other pump sees its end
-    return count, last_words
+    return passed

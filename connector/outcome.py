@@ -43,12 +43,16 @@ _BY_CODE: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How it ended. `to_provider` and `to_local` count octets after the turn."""
+    """How it ended. `to_provider` and `to_local` count octets after the turn.
+
+    `has_more`: the local server took mail and had enough for one connection; more may wait.
+    """
 
     exit: Exit
     text: str
     to_provider: int = 0
     to_local: int = 0
+    has_more: bool = False
 
 
 def of_refusal(step: str, reply: Reply) -> Outcome:

@@ -18,6 +18,14 @@ JITTER: Final = 0.2
 
 
 async def call_once(settings: Settings) -> Outcome:
+    """Calls until nothing waits: again and again only where the local server takes some mail a connection (Exim: 1,000)."""
+    while True:
+        outcome = await _call(settings)
+        if not outcome.has_more:
+            return outcome
+
+
+async def _call(settings: Settings) -> Outcome:
     """One call: the local server first, then the provider."""
     local = await probe(settings.deliver)
     if isinstance(local, Outcome):

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from connector.deliver import Address
+from connector.dial import reply_time
 from connector.outcome import Exit, Outcome
 from connector.schedule import call_once
 from connector.settings import Settings
 from localserve.layout import free_port
 from localserve.sink import Sink
+from shared.protocol.customer import Step
 
 GREETING = [b"220 mx.provider.example ESMTP\r\n"]
 HELLO = b"250-mx\r\n250-AUTH CRAM-MD5\r\n250 ATRN\r\n"
@@ -81,6 +83,7 @@ async def sink() -> AsyncIterator[Sink]:
     ],
 )
 async def test_each_refusal_has_its_exit(sink: Sink, replies: list[bytes], exit: Exit) -> None:
+    """R90: no ATRN in EHLO is an exit of its own. R99: so is each of 450, 451, 453, 454, 530, 535, 502 and 421."""
     async with scripted(replies) as port:
         outcome = await call_once(settings(port, sink.port))
     assert outcome.exit is exit, outcome
@@ -190,6 +193,48 @@ async def test_r103_a_cut_invents_no_dot(who: str) -> None:
     if who == "provider":
         assert heard == [b"EHLO mx\r\nMAIL FROM:<>\r\nDATA\r\nhalf a line"]
     server.close()
+
+
+def test_r93_the_reply_to_atrn_may_take_ten_minutes() -> None:
+    """RFC 2645 5.2.1: the provider may have a queue to look through."""
+    assert reply_time(Step.ATRN) >= 600
+    assert all(reply_time(step) >= 300 for step in Step)
+
+
+@pytest.mark.parametrize("enough", [1, 2])
+async def test_a_server_that_has_enough_for_one_connection_is_called_again_while_mail_waits(enough: int) -> None:
+    """DESIGN, decided 6: Exim ends after 1,000 messages with 421. A server that takes nothing is not called for ever."""
+    calls = 0
+
+    async def provider(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal calls
+        calls += 1
+        say = [*LOGIN, b"250 turning\r\n" if calls <= enough else b"453 no mail\r\n"]
+        for i, reply in enumerate(say):
+            if i:
+                await reader.readline()
+            writer.write(reply)
+        if calls <= enough:
+            await reader.readline()
+            for command in (b"EHLO mx", b"MAIL FROM:<>", b"RCPT TO:<u@c.example>", b"DATA", b"hello\r\n.", b"MAIL FROM:<>"):
+                writer.write(command + b"\r\n")
+                await reader.readline()
+        writer.close()
+
+    server = await asyncio.start_server(provider, "127.0.0.1", 0)
+    async with Sink(most=1, keywords=()) as sink:
+        outcome = await call_once(settings(server.sockets[0].getsockname()[1], sink.port))
+        assert (outcome.exit, outcome.text, calls) == (Exit.OK, "no mail", enough + 1)
+        assert len(sink.messages) == enough
+    server.close()
+
+
+async def test_a_server_that_takes_nothing_is_not_called_again() -> None:
+    async with (
+        scripted([b"220 local\r\n", b"421 busy\r\n"]) as local,
+        scripted([*LOGIN, b"250 turning\r\n", b"EHLO mx\r\n", b""]) as port,
+    ):
+        assert (await call_once(settings(port, local))).exit is Exit.CUT
 
 
 def test_exit_codes_are_distinct() -> None:

@@ -38,4 +38,5 @@ async def provider() -> AsyncIterator[Provider]:
     ],
 )
 async def test_what_got_250_arrives(provider: Provider, victim: str, moment: str) -> None:
+    """R52: and at most what was not committed comes twice."""
     await kill_round(provider, victim, moment)

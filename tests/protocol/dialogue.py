@@ -97,7 +97,13 @@ def parameters() -> list[ParameterSet]:
 
 
 async def run_dialogue(dialogue: Dialogue, line: Line) -> None:
-    """Speaks it. Fails with the file's line number."""
+    """Speaks it, and hangs up. Fails with the file's line number."""
+    await speak(dialogue, line)
+    await line.close()
+
+
+async def speak(dialogue: Dialogue, line: Line) -> None:
+    """Speaks it, and stays on the line."""
     answers = _Answers()
     skipping = False
     for turn in dialogue.turns:
@@ -119,7 +125,6 @@ async def run_dialogue(dialogue: Dialogue, line: Line) -> None:
             skipping = False
             if got is not None and got.startswith(b"334 "):
                 answers.challenge = base64.b64decode(got[4:])
-    await line.close()
 
 
 class _Answers:

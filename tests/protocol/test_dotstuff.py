@@ -48,6 +48,7 @@ def test_any_cut_is_read_as_the_book_says(data: st.DataObject) -> None:
 @settings(max_examples=500)
 @given(st.data())
 def test_what_is_written_is_read_back(data: st.DataObject) -> None:
+    """R53: every octet, and CRLF alone ends a line on the wire."""
     content = data.draw(clean)
     pieces = _not_between_cr_and_lf(data.draw(cuts(content)))
     writer = ContentWriter()

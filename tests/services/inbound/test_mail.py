@@ -12,6 +12,7 @@ from tests.services.inbound.conftest import MAX_MESSAGE, Inbound, Peer
 
 
 async def test_a_message_is_stored_as_it_came(inbound: Inbound) -> None:
+    """R70: at 250 it lies in the database, with our Received in front (R71)."""
     peer = await Peer.connect(inbound)
     reply = await peer.send(
         b"Subject: x\r\n\r\n..dot\r\n\xff\0\r\n", "u@demo.example", "V@DEMO.example", "u@demo.example"

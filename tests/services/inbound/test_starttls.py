@@ -52,6 +52,7 @@ async def test_mail_under_tls(secure: tuple[Inbound, ssl.SSLContext]) -> None:
 
 
 async def test_it_is_never_required(secure: tuple[Inbound, ssl.SSLContext]) -> None:
+    """R77."""
     peer = await Peer.connect(secure[0])
     assert (await peer.send(b"x\r\n")).startswith(b"250 ")
 
