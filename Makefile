@@ -23,7 +23,7 @@ run: $(STAMP) ## run the provider until Ctrl-C: SMTP 2525, ODMR 3366 and 3367, H
 
 ##@ Work on it
 test: $(STAMP) ## all tests, on real servers
-	@$(PY) -m pytest -n 2 --dist loadgroup --ignore=tests/compose $(ARGS)
+	@$(PY) -m pytest -n 2 --dist loadgroup --ignore=tests/compose $(or $(ARGS),--statements)
 
 compose-test: $(STAMP) ## docker-compose.yml for real, where a Docker engine answers
 	@$(PY) -m pytest tests/compose

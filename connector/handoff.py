@@ -78,9 +78,9 @@ async def join(line: Line, local: LocalServer) -> Outcome:
     provider.close()
     await local.way.close()
     heard, said = _result(from_local), _result(from_provider)
-    if heard.ends_with(b"221"):
+    if heard.is_goodbye:
         return Outcome(Exit.OK, "the queue is empty", heard.octets, said.octets)
-    if heard.ends_with(b"421") and heard.lines >= LEAST_LINES:
+    if heard.has_421 and heard.lines >= LEAST_LINES:
         text = "the local server has enough for one connection"
         return Outcome(Exit.OK, text, heard.octets, said.octets, has_more=True)
     return Outcome(Exit.CUT, "the line broke; what was not answered comes again", heard.octets, said.octets)
@@ -88,20 +88,26 @@ async def join(line: Line, local: LocalServer) -> Outcome:
 
 @dataclass(slots=True)
 class _Passed:
-    """What went one way: how many octets and lines, and the last of them."""
+    """What went one way: how many octets and lines, the last of them, and whether a line began with 421.
+
+    Exim says 421 to each MAIL over its limit and stays on the line, so that it need not be the last word.
+    """
 
     octets: int = 0
     lines: int = 0
     last: bytes = b"\r\n"
+    has_421: bool = False
 
     def add(self, data: bytes) -> None:
         self.octets += len(data)
         self.lines += data.count(b"\n")
+        self.has_421 = self.has_421 or b"\n421" in self.last[-4:] + data
         self.last = (self.last + data)[-LAST_WORDS:]
 
-    def ends_with(self, code: bytes) -> bool:
-        """Whether the last line is a reply with this code."""
-        return self.last.rstrip(b"\r\n").rpartition(b"\n")[2].startswith(code)
+    @property
+    def is_goodbye(self) -> bool:
+        """The last line is a 221."""
+        return self.last.rstrip(b"\r\n").rpartition(b"\n")[2].startswith(b"221")
 
 
 def _result(task: "asyncio.Task[_Passed]") -> _Passed:

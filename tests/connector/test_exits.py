@@ -216,7 +216,14 @@ async def test_a_server_that_has_enough_for_one_connection_is_called_again_while
             writer.write(reply)
         if calls <= enough:
             await reader.readline()
-            for command in (b"EHLO mx", b"MAIL FROM:<>", b"RCPT TO:<u@c.example>", b"DATA", b"hello\r\n.", b"MAIL FROM:<>"):
+            for command in (
+                b"EHLO mx",
+                b"MAIL FROM:<>",
+                b"RCPT TO:<u@c.example>",
+                b"DATA",
+                b"hello\r\n.",
+                b"MAIL FROM:<>",
+            ):
                 writer.write(command + b"\r\n")
                 await reader.readline()
         writer.close()

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from localserve.provider import HERE, Provider
 from localserve.sink import Sink
@@ -40,6 +41,19 @@ async def start(
     )  # fmt: skip
     layout.pid_file("connector").write_text(str(process.pid))
     return process
+
+
+async def finish(*argv: str, cwd: Path) -> Call:
+    """Runs a program to its end; it does not outlive us."""
+    process = await asyncio.create_subprocess_exec(*argv, cwd=cwd, stderr=asyncio.subprocess.PIPE)
+    try:
+        _, said = await process.communicate()
+    except BaseException:
+        process.kill()
+        await process.wait()
+        raise
+    assert process.returncode is not None
+    return Call(process.returncode, said.decode(errors="replace"))
 
 
 async def call(

@@ -11,7 +11,6 @@ from shared.storage.accept import Acceptor
 from shared.storage.engine import create_pool
 from tests.flows.sender import content
 
-
 #: Messages that are accepted at once, and so in one statement: what is accepted side by side has no order.
 BATCH = 200
 

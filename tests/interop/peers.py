@@ -8,8 +8,9 @@ import pytest
 from localserve.provider import HERE
 from shared.config import environment
 
-#: Where .ci/run unpacks Postfix, so that no MTA is installed.
+#: Where .ci/run unpacks Postfix and Exim, so that no MTA is installed.
 POSTFIX = HERE / ".tools" / "postfix"
+EXIM = HERE / ".tools" / "exim"
 
 
 def program(name: str) -> str:

@@ -78,6 +78,8 @@ def test_extensions_that_may_be_left_alone_are_signed_all_the_same() -> None:
     first = scram.parse_client_first(b"y,a=user,n=user,r=x,z=1")
     assert first is not None and first.bare == "n=user,r=x,z=1" and first.gs2_header == "y,a=user,"
     assert first.authzid == "user"
+    gsasl = scram.parse_client_first(b"n,a=,n=user,r=x")
+    assert gsasl is not None and (gsasl.authzid, gsasl.gs2_header) == ("", "n,a=,")
 
 
 @pytest.mark.parametrize(

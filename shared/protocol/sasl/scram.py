@@ -22,8 +22,9 @@ SALT_SIZE: Final = 16
 MAX_MESSAGE: Final = 1_024
 
 _NONCE: Final = r"[\x21-\x2b\x2d-\x7e]{1,256}"  # printable, but no comma
+#: An empty `a=`, which gsasl sends where it is told of no authzid, is taken for none.
 _CLIENT_FIRST: Final = re.compile(
-    rf"(?P<gs2>[ny],(?:a=(?P<authzid>[^,\0]+))?,)(?P<bare>n=(?P<authcid>[^,\0]+),r=(?P<nonce>{_NONCE}))(?:,[a-zA-Z]=[^,\0]+)*\Z"
+    rf"(?P<gs2>[ny],(?:a=(?P<authzid>[^,\0]*))?,)(?P<bare>n=(?P<authcid>[^,\0]+),r=(?P<nonce>{_NONCE}))(?:,[a-zA-Z]=[^,\0]+)*\Z"
 )
 _CLIENT_FINAL: Final = re.compile(
     rf"(?P<without>c=(?P<binding>[A-Za-z0-9+/=]+),r=(?P<nonce>{_NONCE})(?:,[a-zA-Z]=[^,\0]+)*),p=(?P<proof>[A-Za-z0-9+/=]+)\Z"

@@ -3,19 +3,13 @@
 import asyncio
 import base64
 import ssl
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 
-from shared.clock import Clock
 from shared.protocol.sasl import plain
 from shared.tls import client_context
+from tests.services.odmr.certificate import Certificate
 from tests.services.odmr.conftest import CLOSED, Customer, Factory, Login, Odmr
 from tests.waiting import until
 
@@ -186,55 +180,36 @@ async def test_r35_shutdown_says_421(odmr: Factory) -> None:
         assert (await customer.line()).startswith("421 4.3.2 ") and await customer.line() == CLOSED
 
 
-class Certified:
-    """A client's certificate, made for this test."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir()
-        key, name = (
-            ec.generate_private_key(ec.SECP256R1()),
-            x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "farm")]),
-        )
-        now = Clock().now()
-        certificate = x509.CertificateBuilder(
-            name, name, key.public_key(), x509.random_serial_number(), now - timedelta(days=1), now + timedelta(days=1)
-        ).sign(key, SHA256())
-        #: As it is registered.
-        self.der = certificate.public_bytes(Encoding.DER)
-        self.chain, self.key = folder / "chain.pem", folder / "key.pem"
-        self.chain.write_bytes(certificate.public_bytes(Encoding.PEM))
-        self.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-
-    async def call(self, provider: Odmr) -> Customer:
-        """A connection that shows it."""
-        context = client_context(provider.ca_file, self.chain, self.key)
-        return await provider.call(provider.certificate_port, context)
+async def show(provider: Odmr, mine: Certificate) -> Customer:
+    """A connection that shows a certificate."""
+    context = client_context(provider.ca_file, mine.chain, mine.key)
+    return await provider.call(provider.certificate_port, context)
 
 
 async def test_r14_external_by_a_registered_certificate(odmr: Factory, tmp_path: Path) -> None:
     """Offered only where TLS verified one; registered while odmr runs; a stranger's breaks its own handshake alone."""
-    mine, strangers = Certified(tmp_path / "mine"), Certified(tmp_path / "strangers")
+    mine, strangers = Certificate(tmp_path / "mine"), Certificate(tmp_path / "strangers")
     async with odmr() as provider:
         await provider.accept()
         with pytest.raises((ssl.SSLError, ConnectionError, AssertionError)):
-            await mine.call(provider)
+            await show(provider, mine)
         login = await provider.mint(certificate=mine.der, authcid="farm")
         assert login == Login("farm", "")
-        customer = await mine.call(provider)
+        customer = await show(provider, mine)
         assert (await customer.hello())[1].startswith("AUTH EXTERNAL SCRAM-SHA-256")
         assert (await customer.say("AUTH EXTERNAL " + base64.b64encode(b"ann").decode())).startswith("535 ")
         assert (await customer.say("AUTH EXTERNAL =")).startswith("235 ")
         assert turned(await customer.say("ATRN"))
         customer.close()
-        again = await mine.call(provider)
+        again = await show(provider, mine)
         await again.hello()
         assert await again.say("AUTH EXTERNAL") == "334 "
         assert (await again.say(base64.b64encode(b"farm").decode())).startswith("235 ")
         with pytest.raises((ssl.SSLError, ConnectionError, AssertionError)):
-            await strangers.call(provider)
+            await show(provider, strangers)
         without = await provider.call(provider.certificate_port, client_context(provider.ca_file))
         assert (await without.hello())[1].startswith("AUTH SCRAM-SHA-256")
         await provider.pool.execute("UPDATE credentials SET revoked_at = now() WHERE authcid = 'farm'")
-        revoked = await mine.call(provider)
+        revoked = await show(provider, mine)
         await revoked.hello()
         assert (await revoked.say("AUTH EXTERNAL =")).startswith("535 ")
