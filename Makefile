@@ -6,7 +6,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test compose-test check show-1 lint format lock clean
+.PHONY: help setup demo run test compose-test check show-1 show-2 format dump lock clean
 
 ##@ Use it
 help: ## this page
@@ -40,6 +40,12 @@ format: $(STAMP) ## mend what ruff can mend
 
 show-1: $(STAMP) ## run the list that issue "The main job" must show; writes docs/shown.md
 	@$(PY) -m tests.show.one $(LINE)
+
+show-2: $(STAMP) ## the list of issue "The whole chain"; writes docs/shown.md
+	@$(PY) -m tests.show.two $(LINE)
+
+dump: $(STAMP) ## write a filled database of this version down in tests/data, for tests of later upgrades
+	@$(PY) -m tests.data.filling
 
 lock: ## write requirements/*.txt anew (needs uv)
 	@for extra in inbound auth odmr outbound api cli provider local dev; do \

@@ -9,8 +9,10 @@ import httpx2
 
 from shared.config import environment
 
-#: Exit codes (sysexits.h): the API said no; a file cannot be read; the API cannot be reached or is not told.
+#: Exit codes: the API said no; the words are wrong (cyclopts' own). Those of sysexits.h: a file cannot be read; the API
+#: cannot be reached or is not told.
 EX_REFUSED = 1
+EX_USAGE = 2
 EX_NOINPUT = 66
 EX_UNAVAILABLE = 69
 

@@ -18,13 +18,19 @@ for group in (*NOUNS, db):
 
 @app.command
 def up(
-    root: Path = Path(".local"), *, smtp: int = 2525, odmr: int = 3366, odmr_tls: int = 3367, api: int = 8025
+    root: Path = Path(".local"),
+    *,
+    smtp: int = 2525,
+    odmr: int = 3366,
+    odmr_tls: int = 3367,
+    odmr_certificate: int = 3368,
+    api: int = 8025,
 ) -> int:
     """Runs the whole provider on this machine until Ctrl-C, with its data in ROOT. Port 0 takes a free one."""
     from localserve.layout import Ports
     from localserve.run import serve
 
-    return asyncio.run(serve(root, Ports(smtp, odmr, odmr_tls, api)))
+    return asyncio.run(serve(root, Ports(smtp, odmr, odmr_tls, api, odmr_certificate)))
 
 
 @app.command

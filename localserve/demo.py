@@ -78,7 +78,7 @@ def _step(what: str) -> Iterator[None]:
 
 @asynccontextmanager
 async def _provider(root: Path) -> AsyncIterator[Provider]:
-    provider = Provider(root, Ports(0, 0, 0, 0))
+    provider = Provider(root, Ports(0, 0, 0, 0, 0))
     try:
         yield provider
     finally:

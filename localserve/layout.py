@@ -31,6 +31,7 @@ class Ports:
     odmr: int = 3366
     odmr_tls: int = 3367
     api: int = 8025
+    odmr_certificate: int = 3368
 
     def resolved(self) -> "Ports":
         """The same with free ports for 0. Raises CannotStart for one that is taken."""
@@ -39,6 +40,9 @@ class Ports:
             _port(self.odmr, "ODMR", "--odmr") if self.odmr else free_port(),
             _port(self.odmr_tls, "ODMR with TLS", "--odmr-tls") if self.odmr_tls else free_port(),
             _port(self.api, "HTTP", "--api") if self.api else free_port(),
+            _port(self.odmr_certificate, "ODMR with a certificate", "--odmr-certificate")
+            if self.odmr_certificate
+            else free_port(),
         )
 
 

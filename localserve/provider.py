@@ -21,6 +21,8 @@ from shared.storage.engine import CONNECTION_LOST
 START_TIME: Final = 120.0
 POLL: Final = 0.05
 DATABASE: Final = "odmr"
+#: Who gets mail for the bare <postmaster>: the demo customer.
+POSTMASTER: Final = "postmaster@demo.example"
 HERE: Final = Path(__file__).resolve().parent.parent
 
 
@@ -111,7 +113,13 @@ class Provider:
 
     async def answers(self) -> None:
         """Returns when every port answers, and auth on the bus."""
-        for port in (self.ports.smtp, self.ports.odmr, self.ports.odmr_tls, self.ports.api):
+        for port in (
+            self.ports.smtp,
+            self.ports.odmr,
+            self.ports.odmr_tls,
+            self.ports.odmr_certificate,
+            self.ports.api,
+        ):
             await self._answers(port)
         await self.auth_answers()
 
@@ -144,6 +152,8 @@ class Provider:
             "ODMR_SMTP_LISTEN": f"127.0.0.1:{self.ports.smtp}",
             "ODMR_ODMR_LISTEN": f"127.0.0.1:{self.ports.odmr}",
             "ODMR_ODMR_TLS_LISTEN": f"127.0.0.1:{self.ports.odmr_tls}",
+            "ODMR_ODMR_CERTIFICATE_LISTEN": f"127.0.0.1:{self.ports.odmr_certificate}",
+            "ODMR_POSTMASTER": POSTMASTER,
             "ODMR_API_LISTEN": f"127.0.0.1:{self.ports.api}",
             "ODMR_TLS_CERTIFICATE": str(chain),
             "ODMR_TLS_KEY": str(key),

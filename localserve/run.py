@@ -77,7 +77,7 @@ The provider runs. Ctrl-C stops it; its data stays in {root}/.
 
   SMTP              127.0.0.1:{ports.smtp}    any local part at {DEMO_DOMAIN}
   ODMR, STARTTLS    127.0.0.1:{ports.odmr}
-  ODMR, TLS         127.0.0.1:{ports.odmr_tls}
+  ODMR, TLS         127.0.0.1:{ports.odmr_tls}; {ports.odmr_certificate} asks for a client's certificate
   HTTP              http://127.0.0.1:{ports.api}/docs
   demo customer     {root}/demo.env
 

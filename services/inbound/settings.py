@@ -12,9 +12,11 @@ from shared.protocol.grammar import BadSyntax, Path, parse_rcpt
 def _is_mailbox(value: str) -> str:
     if value:
         try:
-            parse_rcpt(f"TO:<{value}>")
+            has_domain = bool(parse_rcpt(f"TO:<{value}>").path.domain)
         except BadSyntax:
-            raise ValueError("write an address of a domain that is hosted here, such as you@example.org") from None
+            has_domain = False
+        if not has_domain:
+            raise ValueError("write an address of a domain that is hosted here, such as you@example.org")
     return value
 
 

@@ -77,6 +77,36 @@ BAD: list[tuple[str, dict[str, str | None], str]] = [
         {"ODMR_SWEEP_SECONDS": "0"},
         "ODMR_SWEEP_SECONDS is wrong: Input should be greater than or equal to 0.05",
     ),
+    (
+        "odmr",
+        {"ODMR_ODMR_CERTIFICATE_LISTEN": "127.0.0.1:3368"},
+        "ODMR_ODMR_CERTIFICATE_LISTEN needs ODMR_TLS_CERTIFICATE and ODMR_TLS_KEY",
+    ),
+    ("odmr", {"ODMR_REQUIRE_TLS": "true"}, "ODMR_REQUIRE_TLS needs ODMR_TLS_CERTIFICATE and ODMR_TLS_KEY"),
+    (
+        "odmr",
+        {"ODMR_REQUIRE_TLS": "perhaps"},
+        "ODMR_REQUIRE_TLS is wrong: Input should be a valid boolean, unable to interpret input",
+    ),
+    ("odmr", {"ODMR_PLAIN": "always"}, "ODMR_PLAIN is wrong: Input should be 'tls' or 'never'"),
+    ("odmr", {"ODMR_NOOP_SECONDS": "241"}, "ODMR_NOOP_SECONDS is wrong: Input should be less than or equal to 240"),
+    ("odmr", {"ODMR_DOT_SECONDS": "0"}, "ODMR_DOT_SECONDS is wrong: Input should be greater than 0"),
+    ("odmr", {"ODMR_MAX_SESSIONS": "0"}, "ODMR_MAX_SESSIONS is wrong: Input should be greater than or equal to 1"),
+    (
+        "odmr",
+        {"ODMR_ATRN_INTERVAL_SECONDS": "-1"},
+        "ODMR_ATRN_INTERVAL_SECONDS is wrong: Input should be greater than or equal to 0",
+    ),
+    (
+        "inbound",
+        {"ODMR_POSTMASTER": "postmaster"},
+        "ODMR_POSTMASTER is wrong: write an address of a domain that is hosted here, such as you@example.org",
+    ),
+    (
+        "inbound",
+        {"ODMR_POSTMASTER": "a b@example.org"},
+        "ODMR_POSTMASTER is wrong: write an address of a domain that is hosted here, such as you@example.org",
+    ),
     ("api", {"ODMR_API_LISTEN": ""}, "ODMR_API_LISTEN is wrong: write host:port, such as 127.0.0.1:25"),
     (
         "api",

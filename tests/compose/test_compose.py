@@ -28,11 +28,11 @@ class Project:
 
     def __init__(self) -> None:
         self.name = f"odmr-test-{secrets.token_hex(3)}"
-        self.smtp, self.odmr, self.odmr_tls, self.api = (free_port() for _ in range(4))
+        self.smtp, self.odmr, self.odmr_tls, self.api, certificate = (free_port() for _ in range(5))
         self._env = {
             **environment(),
             "SMTP_PORT": f"127.0.0.1:{self.smtp}", "ODMR_PORT": f"127.0.0.1:{self.odmr}", "ODMR_TLS_PORT": f"127.0.0.1:{self.odmr_tls}",
-            "API_PORT": f"127.0.0.1:{self.api}", "ODMR_HOSTNAME": "mx.provider.example",
+            "API_PORT": f"127.0.0.1:{self.api}", "ODMR_CERTIFICATE_PORT": f"127.0.0.1:{certificate}", "ODMR_HOSTNAME": "mx.provider.example",
         }  # fmt: skip
 
     def __call__(self, *words: str) -> str:

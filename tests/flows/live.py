@@ -16,7 +16,7 @@ from tests.waiting import until
 async def running(**settings: str) -> AsyncIterator[Provider]:
     """A provider on free ports with the demo customer; gone afterwards. Settings are added to every service."""
     with temporary_root("odmr-flow-") as root:
-        provider = Provider(root, Ports(0, 0, 0, 0), extra_env={"ODMR_SWEEP_SECONDS": "0.2", **settings})
+        provider = Provider(root, Ports(0, 0, 0, 0, 0), extra_env={"ODMR_SWEEP_SECONDS": "0.2", **settings})
         try:
             await provider.start()
             await provision(provider)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.api import EX_NOINPUT, EX_REFUSED, EX_UNAVAILABLE
+from cli.api import EX_NOINPUT, EX_REFUSED, EX_UNAVAILABLE, EX_USAGE
 from localserve.layout import free_port
 from localserve.provider import HERE, Provider
 from localserve.provision import api_url
@@ -18,6 +18,12 @@ from tests.flows.live import running
 from tests.flows.sender import DOMAIN, Ledger, send_all
 
 pytestmark = [pytest.mark.xdist_group("dialogues"), pytest.mark.timeout(180)]
+
+
+#: Every exit code that a command may end with; each is shown below.
+EXITS = {0: "done", EX_REFUSED: "refused", EX_USAGE: "usage", EX_NOINPUT: "no file", EX_UNAVAILABLE: "no API or key"} | {
+    EX_TEMPFAIL: "no database", EX_CONFIG: "a setting is wrong",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +144,7 @@ async def test_every_other_exit_code(operator: Operator, tmp_path: Path) -> None
     assert (said.exit, said.err.strip()) == (EX_NOINPUT, "/nowhere cannot be read: No such file or directory")
     said = await odmr("domain", "recipients", "x.example", "--from-file", str(tmp_path), **operator.env)
     assert said.exit == EX_NOINPUT and "cannot be read: Is a directory" in said.err
-    assert (await odmr("customer", "fly")).exit == 2
+    assert (await odmr("customer", "fly")).exit == EX_USAGE
     assert (await odmr("db", "upgrade")).exit == EX_CONFIG
     said = await odmr("db", "upgrade", ODMR_DATABASE_URL=f"postgresql://u:hunter2@127.0.0.1:{free_port()}/x")
     assert said.exit == EX_TEMPFAIL and "hunter2" not in said.err and said.err.count("\n") == 1, said

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from localserve.layout import free_port
 from localserve.provider import Provider
 from localserve.provision import client
 from shared.tls import client_context
@@ -21,12 +20,11 @@ from tests.interop.peers import program
 from tests.services.odmr.certificate import Certificate
 
 pytestmark = [pytest.mark.xdist_group("interop"), pytest.mark.timeout(120)]
-CERTIFICATE_PORT = free_port()
 
 
 @pytest.fixture(scope="module")
 async def provider() -> AsyncIterator[Provider]:
-    async with running(ODMR_ODMR_CERTIFICATE_LISTEN=f"127.0.0.1:{CERTIFICATE_PORT}") as provider:
+    async with running() as provider:
         yield provider
 
 
@@ -91,6 +89,6 @@ async def test_r14_gsasl_by_certificate(provider: Provider, tmp_path: Path) -> N
         body = {"customer_id": customer["id"], "certificate": mine.chain.read_text(), "authcid": "certified"}
         assert (await api.post("/v1/credentials", json=body)).status_code == 201
     context = client_context(provider.ca_file, mine.chain, mine.key)
-    async with tls_pump(CERTIFICATE_PORT, context) as port:
+    async with tls_pump(provider.ports.odmr_certificate, context) as port:
         code, said = await gsasl(port, "EXTERNAL", "certified", "")
         assert code == 0 and "235 2.7.0" in said, said

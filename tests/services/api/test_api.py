@@ -64,32 +64,30 @@ async def test_lists_go_on_by_cursor(api: Api) -> None:
     assert seen == made[::-1]
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "body", "status", "code"),
-    [
-        ("GET", "/v1/customers/cus_00000000000000000000000000", None, 404, "not_found"),
-        ("GET", "/v1/customers/nonsense", None, 404, "not_found"),
-        ("GET", "/v1/customers/ext:nobody", None, 404, "not_found"),
-        ("GET", "/v1/domains/nowhere.example", None, 404, "not_found"),
-        ("GET", "/v1/domains/..%2f/queue", None, 404, "not_found"),
-        ("GET", "/v1/nothing", None, 404, "not_found"),
-        ("DELETE", "/v1/customers", None, 405, "method_not_allowed"),
-        ("GET", "/v1/customers?limit=0", None, 422, "validation_failed"),
-        ("GET", "/v1/customers?cursor=x", None, 422, "validation_failed"),
-        ("POST", "/v1/customers", {}, 422, "validation_failed"),
-        ("POST", "/v1/customers", {"name": "x", "surprise": 1}, 422, "validation_failed"),
-        ("POST", "/v1/customers", {"name": "a\0b"}, 422, "validation_failed"),
-        ("POST", "/v1/domains", {"customer_id": "ext:x-taken", "name": "not a domain"}, 422, "validation_failed"),
-        ("POST", "/v1/domains", {"customer_id": "ext:nobody", "name": "a.example"}, 404, "not_found"),
-        ("POST", "/v1/domains", {"customer_id": "ext:x-taken", "name": "taken.example"}, 409, "conflict"),
-        ("POST", "/v1/customers", {"name": "x", "external_id": "x-taken"}, 409, "conflict"),
-        ("POST", "/v1/credentials", {"customer_id": "ext:x-taken", "authcid": "taken"}, 409, "conflict"),
-        ("POST", "/v1/credentials", {"customer_id": "ext:x-taken", "authcid": "no spaces"}, 422, "validation_failed"),
-    ],
-)
-async def test_every_error_is_a_problem(
-    api: Api, method: str, path: str, body: dict[str, str] | None, status: int, code: str
-) -> None:
+PROBLEMS: list[tuple[str, str, object, int, str]] = [
+    ("GET", "/v1/customers/cus_00000000000000000000000000", None, 404, "not_found"),
+    ("GET", "/v1/customers/nonsense", None, 404, "not_found"),
+    ("GET", "/v1/customers/ext:nobody", None, 404, "not_found"),
+    ("GET", "/v1/domains/nowhere.example", None, 404, "not_found"),
+    ("GET", "/v1/domains/..%2f/queue", None, 404, "not_found"),
+    ("GET", "/v1/nothing", None, 404, "not_found"),
+    ("DELETE", "/v1/customers", None, 405, "method_not_allowed"),
+    ("GET", "/v1/customers?limit=0", None, 422, "validation_failed"),
+    ("GET", "/v1/customers?cursor=x", None, 422, "validation_failed"),
+    ("POST", "/v1/customers", {}, 422, "validation_failed"),
+    ("POST", "/v1/customers", {"name": "x", "surprise": 1}, 422, "validation_failed"),
+    ("POST", "/v1/customers", {"name": "a\0b"}, 422, "validation_failed"),
+    ("POST", "/v1/domains", {"customer_id": "ext:x-taken", "name": "not a domain"}, 422, "validation_failed"),
+    ("POST", "/v1/domains", {"customer_id": "ext:nobody", "name": "a.example"}, 404, "not_found"),
+    ("POST", "/v1/domains", {"customer_id": "ext:x-taken", "name": "taken.example"}, 409, "conflict"),
+    ("POST", "/v1/customers", {"name": "x", "external_id": "x-taken"}, 409, "conflict"),
+    ("POST", "/v1/credentials", {"customer_id": "ext:x-taken", "authcid": "taken"}, 409, "conflict"),
+    ("POST", "/v1/credentials", {"customer_id": "ext:x-taken", "authcid": "no spaces"}, 422, "validation_failed"),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body", "status", "code"), PROBLEMS)
+async def test_every_error_is_a_problem(api: Api, method: str, path: str, body: object, status: int, code: str) -> None:
     await _customer(api, "taken")
     await api.operator.post("/v1/domains", json={"customer_id": "ext:x-taken", "name": "taken.example"})
     await api.operator.post("/v1/credentials", json={"customer_id": "ext:x-taken", "authcid": "taken"})
@@ -98,6 +96,19 @@ async def test_every_error_is_a_problem(
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["request_id"] == answer.headers["x-request-id"]
     assert code in CODES and CODES[code][0] == status
+
+
+async def test_a_body_that_cannot_be_read_is_a_bad_request(api: Api) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = await api.operator.post("/v1/customers", content=b'{"name": "\xff"}', headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad_request")
+    answer = await api.operator.post("/v1/customers", content=b'{"name": ', headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (422, "validation_failed")
+
+
+def test_every_code_is_shown_by_a_test_of_this_file() -> None:
+    elsewhere = {"unauthorized", "scope_missing", "unavailable", "bad_request"}
+    assert {code for *_, code in PROBLEMS} | elsewhere == set(CODES)
 
 
 async def test_who_has_no_key_gets_401(api: Api) -> None:
