@@ -1,6 +1,9 @@
 """What the lists measure: memory of a service, the time of a push, the time of ATRN beside the mail of others."""
 
 import asyncio
+import base64
+import bisect
+import math
 import os
 import signal
 import smtplib
@@ -13,7 +16,18 @@ from localserve.layout import SERVICES
 from localserve.provider import Provider
 from localserve.provision import make_customer
 from localserve.sink import Received, Sink
+from services.auth.keyring import Keyring
+from services.auth.minter import Minter
+from services.auth.seal import Seal
+from services.auth.verifier import Channel, Verifier
+from shared.bus import payloads
+from shared.protocol.events import Continue
 from shared.protocol.reply import S250_OK, Reply
+from shared.protocol.sasl import cram_md5
+from shared.protocol.sasl.transcript import Transcript
+from shared.storage.credentials import Credentials
+from shared.storage.engine import create_engine
+from shared.storage.throttle import AuthFailures
 from tests.flows.customer import call, start
 from tests.flows.live import database
 from tests.flows.sender import DOMAIN, content, name_of
@@ -138,3 +152,62 @@ async def atrn_beside(provider: Provider, rows: int) -> float:
     finally:
         await connection.execute("DELETE FROM recipients WHERE domain = 'crowd.example'", timeout=300)
         await connection.close()
+
+
+#: Names of each kind, and wrong secrets tried for each: few enough that no door closes.
+NAMES, TRIES = 120, 9
+
+
+async def denials(provider: Provider) -> tuple[float, float]:
+    """How a denial of a known name differs from one of an unknown name, asked in turn.
+
+    Gives the difference of the medians in milliseconds, and the Kolmogorov-Smirnov distance over the distance at which two
+    samples of this size are told apart with p = 0.01: below 1 they are not.
+    """
+    engine = create_engine(provider.database_url, size=2)
+    credentials, seal = Credentials(engine), Seal(base64.b64decode(provider.secrets.seal_key))
+    customer = str(await _one_customer(provider))
+    minter = Minter(credentials, Keyring(seal), provider.clock)
+    known = [(await minter.mint(payloads.MintRequest("r", customer, f"known-{i}"))).authcid for i in range(NAMES)]
+    unknown = [f"guess-{i}" for i in range(NAMES)]
+    verifier = Verifier(credentials, AuthFailures(engine), seal, "mx", provider.clock.monotonic)
+    taken: dict[bool, list[float]] = {True: [], False: []}
+    for attempt in range(TRIES + 1):
+        for names in zip(known, unknown, strict=True):
+            for name in names if attempt % 2 else names[::-1]:
+                channel = Channel(f"s{attempt}", "192.0.2.1", True)
+                challenge = await verifier.verify(Transcript("CRAM-MD5"), channel)
+                assert isinstance(challenge, Continue)
+                response = cram_md5.respond(name, b"wrong", challenge.challenge)
+                transcript = Transcript("CRAM-MD5").followed_by(challenge.challenge, response)
+                began = time.perf_counter()
+                await verifier.verify(transcript, channel)
+                if attempt:  # the first of each warms up
+                    taken[name in names[:1]].append(time.perf_counter() - began)
+        await _open_doors(provider)
+    await engine.dispose()
+    return _difference(taken[True], taken[False])
+
+
+async def _open_doors(provider: Provider) -> None:
+    """The doors are opened again between two rounds."""
+    connection = await database(provider)
+    await connection.execute("DELETE FROM auth_failures")
+    await connection.close()
+
+
+async def _one_customer(provider: Provider) -> object:
+    connection = await database(provider)
+    found = await connection.fetchval("SELECT id FROM customers LIMIT 1")
+    await connection.close()
+    return found
+
+
+def _difference(one: list[float], other: list[float]) -> tuple[float, float]:
+    medians = abs(statistics.median(one) - statistics.median(other)) * 1000
+    one, other = sorted(one), sorted(other)
+    distance = max(
+        abs(bisect.bisect_right(one, at) / len(one) - bisect.bisect_right(other, at) / len(other)) for at in one + other
+    )
+    told_apart = 1.63 * math.sqrt((len(one) + len(other)) / (len(one) * len(other)))
+    return medians, distance / told_apart
