@@ -1,6 +1,7 @@
 """How the calls went, in Prometheus' text form, in a file that node_exporter's textfile collector reads."""
 
 import re
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -27,14 +28,17 @@ class Figures:
                     self._octets = int(found["octets"])
 
     def count(self, outcome: Outcome) -> None:
-        """One call more. The file is written anew and put in place at once. Raises OSError."""
+        """One call more. The file is written anew and put in place at once; where that fails, it is said and no more."""
         if self._path is None:
             return
         self._calls[outcome.exit.name.lower()] += 1
         self._octets += outcome.to_local
         draft = self._path.with_name(f".{self._path.name}.new")
-        draft.write_text(self._text(outcome))
-        draft.replace(self._path)
+        try:
+            draft.write_text(self._text(outcome))
+            draft.replace(self._path)
+        except OSError as error:
+            print(f"odmr-connector: --metrics-file {self._path} cannot be written: {error.strerror}", file=sys.stderr)
 
     def _text(self, outcome: Outcome) -> str:
         calls = "".join(

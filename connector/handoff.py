@@ -19,8 +19,8 @@ from shared.tls import Stream
 GREETING_TIME: Final = 60.0
 #: Octets of the local server's last words that are kept, to see how it ended: a line of RFC 5321 4.5.3.1.5.
 LAST_WORDS: Final = 512
-#: Lines of a server that has taken a message before its 421: 220, and 250 or 354 to EHLO, MAIL, RCPT, DATA and the content.
-LEAST_LINES: Final = 7
+#: How often a server said 250 that has taken a message before its 421: to EHLO, MAIL, RCPT and the content.
+LEAST_YESES: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,28 +80,30 @@ async def join(line: Line, local: LocalServer) -> Outcome:
     heard, said = _result(from_local), _result(from_provider)
     if heard.is_goodbye:
         return Outcome(Exit.OK, "the queue is empty", heard.octets, said.octets)
-    if heard.has_421 and heard.lines >= LEAST_LINES:
+    if heard.has_421 and heard.yeses >= LEAST_YESES:
         text = "the local server has enough for one connection"
-        return Outcome(Exit.OK, text, heard.octets, said.octets, has_more=True)
+        return Outcome(Exit.OK, text, heard.octets, said.octets, batch=heard.yeses)
     return Outcome(Exit.CUT, "the line broke; what was not answered comes again", heard.octets, said.octets)
 
 
 @dataclass(slots=True)
 class _Passed:
-    """What went one way: how many octets and lines, the last of them, and whether a line began with 421.
+    """What went one way: octets, the last of them, and how often 250 was said before a first 421.
 
     Exim says 421 to each MAIL over its limit and stays on the line, so that it need not be the last word.
     """
 
     octets: int = 0
-    lines: int = 0
-    last: bytes = b"\r\n"
+    yeses: int = 0
     has_421: bool = False
+    last: bytes = b"\r\n"
 
     def add(self, data: bytes) -> None:
         self.octets += len(data)
-        self.lines += data.count(b"\n")
-        self.has_421 = self.has_421 or b"\n421" in self.last[-4:] + data
+        if not self.has_421:
+            before, leaves, _ = (self.last[-4:] + data).partition(b"\n421")
+            self.yeses += before.count(b"\n250 ")
+            self.has_421 = bool(leaves)
         self.last = (self.last + data)[-LAST_WORDS:]
 
     @property

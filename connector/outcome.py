@@ -45,14 +45,14 @@ _BY_CODE: Final = {
 class Outcome:
     """How it ended. `to_provider` and `to_local` count octets after the turn.
 
-    `has_more`: the local server took mail and had enough for one connection; more may wait.
+    `batch`: the local server took mail and had enough for one connection; so often it said 250. More may wait.
     """
 
     exit: Exit
     text: str
     to_provider: int = 0
     to_local: int = 0
-    has_more: bool = False
+    batch: int = 0
 
 
 def of_refusal(step: str, reply: Reply) -> Outcome:

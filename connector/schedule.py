@@ -3,6 +3,7 @@
 import asyncio
 import random
 import sys
+from dataclasses import replace
 from typing import Final
 
 from connector.dial import dial
@@ -13,16 +14,26 @@ from connector.settings import Settings
 
 #: A wait is never longer than this many times the interval.
 MAX_FACTOR: Final = 16
+#: So few replies are next to nothing, and so many such calls in a row are the last.
+SMALL_BATCH: Final = 100
+MAX_SMALL_BATCHES: Final = 3
 #: Part of a wait that is left to chance, so that customers do not call in step.
 JITTER: Final = 0.2
 
 
 async def call_once(settings: Settings) -> Outcome:
-    """Calls until nothing waits: again and again only where the local server takes some mail a connection (Exim: 1,000)."""
+    """Calls until nothing waits: again and again only where the local server takes some mail a connection (Exim: 1,000).
+
+    A server that again and again takes next to nothing is left alone: what looked like mail taken was none.
+    """
+    small = 0
     while True:
         outcome = await _call(settings)
-        if not outcome.has_more:
+        if not outcome.batch:
             return outcome
+        small = small + 1 if outcome.batch < SMALL_BATCH else 0
+        if small > MAX_SMALL_BATCHES:
+            return replace(outcome, exit=Exit.CUT)
 
 
 async def _call(settings: Settings) -> Outcome:

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from localserve import nats, postgres
+from localserve import nats
 from localserve.children import Child
 from localserve.layout import SERVICES, Layout, free_port, temporary_root
-from shared.storage import schema
-from shared.storage.engine import CONNECTION_LOST, Pool, create_pool
-from tests.waiting import until
+from shared.storage.engine import Pool, create_pool
+from tests.postgres import serving
 
 pytest_plugins = ["tests.statements"]
 
@@ -31,25 +30,8 @@ def root() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 async def postgres_url(root: Path) -> AsyncIterator[str]:
     """A PostgreSQL server; the URL ends before the database's name. `template_odmr` has the schema."""
-    layout = Layout(root)
-    layout.prepare()
-    binaries, data, who = postgres.prepare(layout, "secret")
-    port = free_port()
-    child = Child(postgres.program(binaries, data, who, port), layout, print)
-    await child.start()
-    url = f"postgresql://odmr:secret@127.0.0.1:{port}/"
-
-    async def is_there() -> bool:
-        try:
-            await schema.create_database(f"{url}postgres", "template_odmr")
-        except CONNECTION_LOST:
-            return False
-        return True
-
-    await until(is_there, 30)
-    await schema.upgrade(f"{url}template_odmr")
-    yield url
-    await child.stop()
+    async with serving(root, "template_odmr") as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

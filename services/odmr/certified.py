@@ -25,9 +25,12 @@ class CertifiedPort:
     async def refresh(self) -> None:
         """Loads what was registered since. Without the database those that are known still prove themselves."""
         try:
-            for der in await self._anchors.unseen():
-                self.context.load_verify_locations(cadata=der)
-        except (ssl.SSLError, ValueError):
-            log.exception("certificate.not_loaded")
+            unseen = await self._anchors.unseen()
         except Exception as error:
             log.warning("certificates.unavailable", error=f"{type(error).__name__}: {error}")
+            return
+        for der in unseen:
+            try:
+                self.context.load_verify_locations(cadata=der)
+            except (ssl.SSLError, ValueError) as error:
+                log.error("certificate.not_loaded", error=str(error))

@@ -236,6 +236,16 @@ async def test_a_server_that_has_enough_for_one_connection_is_called_again_while
     server.close()
 
 
+async def test_a_server_that_takes_next_to_nothing_is_left_alone_after_a_few_calls() -> None:
+    """However long its EHLO is, and whatever it says 250 to."""
+    busy = [b"220 local\r\n", b"250-a\r\n250-b\r\n250-c\r\n250-d\r\n250 e\r\n", *[b"250 ok\r\n"] * 3, b"421 busy\r\n"]
+    calls: list[bytes] = []
+    commands = [b"EHLO mx\r\n", b"", b"", b"", b"", b"MAIL FROM:<>\r\nRCPT TO:<a>\r\nRCPT TO:<b>\r\nDATA\r\n"]
+    async with scripted(busy) as local, scripted([*LOGIN, b"250 turning\r\n", *commands, b"", b"", b""], calls) as port:
+        assert (await call_once(settings(port, local))).exit is Exit.CUT
+    assert sum(line.startswith(b"EHLO") for line in calls) == 4
+
+
 async def test_a_server_that_takes_nothing_is_not_called_again() -> None:
     async with (
         scripted([b"220 local\r\n", b"421 busy\r\n"]) as local,

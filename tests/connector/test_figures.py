@@ -25,4 +25,5 @@ def test_a_file_of_something_else_counts_from_nothing(tmp_path: Path) -> None:
     path.write_bytes(b"\xff nonsense 3\n")
     Figures(path).count(Outcome(Exit.OK, "x"))
     assert 'odmr_connector_calls_total{exit="ok"} 1\n' in path.read_text()
+    Figures(tmp_path / "nowhere" / "odmr.prom").count(Outcome(Exit.OK, "x"))
     Figures(None).count(Outcome(Exit.OK, "x"))

@@ -13,8 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from localserve import postgres
-from localserve.children import Child
-from localserve.layout import Layout, free_port, temporary_root
+from localserve.layout import Layout, temporary_root
 from services.auth.keyring import Keyring
 from services.auth.minter import Minter
 from services.auth.seal import Seal
@@ -24,19 +23,18 @@ from shared.domain.access import OPERATOR, Principal, Role
 from shared.domain.disposition import Deferred, Delivered, Disposition, Failed, Held
 from shared.domain.message import Message, Recipient
 from shared.domain.names import CustomerId, DomainId, LeaseId, MessageId, RecipientId, SessionId, domain_name
-from shared.storage import schema
 from shared.storage.accept import Acceptor
 from shared.storage.api_keys import ApiKeys
 from shared.storage.credentials import Credentials
 from shared.storage.customers import Customers
 from shared.storage.domains import Domain, Domains
-from shared.storage.engine import CONNECTION_LOST, create_engine, create_pool
+from shared.storage.engine import create_engine, create_pool
 from shared.storage.sessions import Sessions, TurnedSession
 from shared.storage.spool import Lease, Spool
 from shared.storage.sweeps import ROLL_UP, Sweeper
 from shared.storage.throttle import AuthFailures
 from shared.storage.uploads import CHUNK, Uploads
-from tests.waiting import until
+from tests.postgres import serving
 
 FOLDER = Path(__file__).parent
 #: Under which the secrets of the dump are sealed; theirs is no secret.
@@ -130,35 +128,17 @@ async def fill(url: str) -> dict[str, str]:
 async def dump() -> None:
     """Writes tests/data/VERSION.sql.gz, and its secrets beside it."""
     with temporary_root("odmr-dump-") as root:
-        layout = Layout(root)
-        layout.prepare()
-        binaries, data, who = postgres.prepare(layout, "secret")
-        port = free_port()
-        child = Child(postgres.program(binaries, data, who, port), layout, print)
-        await child.start()
-        server = f"postgresql://odmr:secret@127.0.0.1:{port}"
-
-        async def is_there() -> bool:
-            try:
-                await schema.create_database(f"{server}/postgres", "dump")
-            except CONNECTION_LOST:
-                return False
-            return True
-
-        try:
-            await until(is_there, 30)
-            await schema.upgrade(f"{server}/dump")
-            minted = await fill(f"{server}/dump")
-            pool = await create_pool(f"{server}/dump", size=1)
+        async with serving(root, "dump") as server:
+            minted = await fill(f"{server}dump")
+            pool = await create_pool(f"{server}dump", size=1)
             version = await pool.fetchval("SELECT version_num FROM alembic_version")
             await pool.close()
+            binaries, _, _ = postgres.prepare(Layout(root), "secret")
             done = await asyncio.to_thread(
                 subprocess.run,
-                [str(binaries / "pg_dump"), "--inserts", "--no-owner", "--no-privileges", f"{server}/dump"],
+                [str(binaries / "pg_dump"), "--inserts", "--no-owner", "--no-privileges", f"{server}dump"],
                 capture_output=True, text=True, check=True, cwd="/", env={"LC_ALL": "C.UTF-8"},
             )  # fmt: skip
-        finally:
-            await child.stop()
     (FOLDER / f"{version}.sql.gz").write_bytes(gzip.compress(done.stdout.encode(), mtime=0))
     (FOLDER / f"{version}.json").write_text(json.dumps(minted, indent=1) + "\n")
 

@@ -45,7 +45,10 @@ async def start(
 
 async def finish(*argv: str, cwd: Path) -> Call:
     """Runs a program to its end; it does not outlive us."""
-    process = await asyncio.create_subprocess_exec(*argv, cwd=cwd, stderr=asyncio.subprocess.PIPE)
+    return await _end(await asyncio.create_subprocess_exec(*argv, cwd=cwd, stderr=asyncio.subprocess.PIPE))
+
+
+async def _end(process: asyncio.subprocess.Process) -> Call:
     try:
         _, said = await process.communicate()
     except BaseException:
@@ -66,12 +69,4 @@ async def call(
     secret: str = "",
 ) -> Call:
     """Runs the connector once, to its end."""
-    process = await start(provider, sink, options=options, tls=tls, user=user, secret=secret)
-    try:
-        _, said = await process.communicate()
-    except BaseException:
-        process.kill()
-        await process.wait()
-        raise
-    assert process.returncode is not None
-    return Call(process.returncode, said.decode(errors="replace"))
+    return await _end(await start(provider, sink, options=options, tls=tls, user=user, secret=secret))
