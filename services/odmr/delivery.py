@@ -32,6 +32,11 @@ log = structlog.get_logger()
 
 #: Octets that gather before they are written: some TLS records, and one system call.
 WRITE_AT: Final = 64 * 1024
+#: Octets of content that are held back until the rest was taken, so that the lease is looked at before the message is whole.
+LAST_OCTETS: Final = len(b"\r\n")
+#: Seconds between two looks at the lease while a write waits.
+LOOK_EVERY: Final = 1.0
+NOT_TRUSTED: Final = "the lease is not trusted any more"
 
 
 class Delivery:
@@ -174,18 +179,31 @@ class Delivery:
         self._read()
         try:
             async with asyncio.timeout(self._parts.limits.block):
-                if self._line_a_record:
-                    await self._stream.write_lines(data)
-                else:
-                    await self._stream.write(data)
+                is_written = await self._write(data, ends_a_message=self._sender.awaits_last_word)
         except TimeoutError:
             self._sender.abort(f"a block was not taken within {self._parts.limits.block:.0f} s")
             return False
         except OSError:
             await self._read_to_the_end()
             return False
+        if not is_written:
+            self._sender.abort(NOT_TRUSTED)
+            return False
         if self._sender.awaits_last_word:
             failpoint("odmr.after_dot")
+        return True
+
+    async def _write(self, data: bytes, *, ends_a_message: bool) -> bool:
+        """False when the lease was lost while the peer did not take octets that end a message: it is left, not waited for."""
+        write = self._stream.write_lines if self._line_a_record else self._stream.write
+        writing = asyncio.ensure_future(write(data))
+        try:
+            while not (await asyncio.wait({writing}, timeout=LOOK_EVERY))[0]:
+                if ends_a_message and not self._keeper.is_trusted:
+                    return False
+            await writing
+        finally:
+            writing.cancel()
         return True
 
     async def _read_to_the_end(self) -> None:
@@ -274,12 +292,15 @@ class Delivery:
                 said += len(chunk)
                 if said > row.size:
                     raise ContentMissing(f"message {row.message_id} is longer than {row.size} octets")
-                if said == row.size and not self._keeper.may_start(row.domain):
-                    self._sender.abort("the lease is not trusted any more")
-                    return
-                self._sender.write_content(chunk)
+                is_last = said == row.size
+                held = LAST_OCTETS if is_last and self._sender.unsent + len(chunk) >= WRITE_AT else 0
+                self._sender.write_content(chunk[: len(chunk) - held])
                 if self._sender.unsent >= WRITE_AT and not await self._write_out():
                     return
+                if is_last and not self._keeper.may_start(row.domain):
+                    self._sender.abort(NOT_TRUSTED)
+                    return
+                self._sender.write_content(chunk[len(chunk) - held :])
             if said != row.size:
                 raise ContentMissing(f"message {row.message_id} ends after {said} of {row.size} octets")
             self._sender.end_content()

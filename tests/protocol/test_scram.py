@@ -1,6 +1,8 @@
 """SCRAM-SHA-256: RFC 7677's own example, scramp as the other side, and everything that is no proof."""
 
 import base64
+import hashlib
+import hmac
 
 import pytest
 import scramp
@@ -126,6 +128,40 @@ def test_a_client_believes_no_server_without_proof(proof: bytes) -> None:
         client.verify(proof)
     with pytest.raises(scram.BadChallenge):
         scram.Client(USER, SECRET, NONCE).verify(PROOF)
+
+
+@pytest.mark.parametrize(
+    ("challenge", "is_one"), [(CHALLENGE, True), (CHALLENGE.replace(b"hNlF$k0", b"hNlF$k1"), False)]
+)
+def test_r15_a_proof_over_another_nonce_is_none_even_if_its_signature_is_right(challenge: bytes, is_one: bool) -> None:
+    """Who knows the secret signs what he likes; what was challenged is what counts. RFC 5802 5.1, r=."""
+    first = scram.parse_client_first(FIRST)
+    final = scram.parse_client_final(scram.Client(USER, SECRET, NONCE).final(challenge))
+    assert first is not None and final is not None
+    proof = _prove(b",".join((first.bare.encode(), CHALLENGE, final.without_proof.encode())))
+    forged = scram.ClientFinal(final.binding, final.nonce, proof, final.without_proof)
+    assert scram.is_proof(first, CHALLENGE, forged, KEYS) is is_one
+
+
+@pytest.mark.parametrize(
+    ("binding", "is_one"), [(b"n,,", True), (b"y,,", False), (b"p=tls-unique,,x", False), (b"", False)]
+)
+def test_r15_a_proof_over_another_header_is_none_even_if_its_signature_is_right(binding: bytes, is_one: bool) -> None:
+    """RFC 5802 5.1, c=: else an attacker between could take channel binding away."""
+    first = scram.parse_client_first(FIRST)
+    nonce = CHALLENGE.decode().partition(",")[0].removeprefix("r=")
+    without = f"c={base64.b64encode(binding).decode()},r={nonce}"
+    assert first is not None
+    proof = _prove(b",".join((first.bare.encode(), CHALLENGE, without.encode())))
+    assert scram.is_proof(first, CHALLENGE, scram.ClientFinal(binding, nonce, proof, without), KEYS) is is_one
+
+
+def _prove(message: bytes) -> bytes:
+    """ClientProof of RFC 5802 3, by the book."""
+    salted = hashlib.pbkdf2_hmac("sha256", SECRET, SALT, 4096)
+    key = hmac.digest(salted, b"Client Key", "sha256")
+    signature = hmac.digest(hashlib.sha256(key).digest(), message, "sha256")
+    return bytes(a ^ b for a, b in zip(key, signature, strict=True))
 
 
 def test_keys_do_not_print() -> None:

@@ -76,6 +76,17 @@ async def test_who_hangs_up_does_not_take_the_commit_with_it(database_url: str, 
     assert await pool.fetchval("SELECT count(*) FROM messages") == 21
 
 
+async def test_what_is_under_way_at_the_end_is_stored(database_url: str, pool: Pool) -> None:
+    customer = await seed(database_url)
+    acceptor = Acceptor(pool)
+    acceptor.start()
+    accepting = [asyncio.create_task(acceptor.accept(customer.message())) for _ in range(20)]
+    await asyncio.sleep(0)
+    await acceptor.close()
+    await asyncio.gather(*accepting)
+    assert await pool.fetchval("SELECT count(*) FROM messages") == 20
+
+
 async def test_large_content_comes_in_chunks_and_goes_out_in_order(database_url: str, pool: Pool) -> None:
     customer = await seed(database_url)
     uploads, acceptor = Uploads(pool), Acceptor(pool)

@@ -110,7 +110,8 @@ class Odmr:
         """Why the last session ended, once it has."""
 
         async def is_over() -> bool:
-            return not await self.pool.fetchval("SELECT count(*) FROM leases")
+            running = "(SELECT count(*) FROM leases) + (SELECT count(*) FROM sessions WHERE ended_at IS NULL)"
+            return not await self.pool.fetchval(f"SELECT {running}")
 
         await until(is_over, 10)
         return str(await self.pool.fetchval("SELECT why_ended FROM sessions ORDER BY id DESC LIMIT 1"))

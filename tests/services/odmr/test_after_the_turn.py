@@ -192,3 +192,24 @@ async def test_one_poll_serves_all_sessions_of_a_process(odmr: Factory) -> None:
         for customer in customers:
             customer.close()
         await provider.ended()
+
+
+async def test_a_session_that_has_lost_its_lease_never_says_the_last_dot(odmr: Factory) -> None:
+    """DESIGN, decided 8: another session may have the message by then."""
+    async with odmr(lease_seconds=0.6) as provider:
+        await provider.accept(content=b"Subject: large\r\n\r\n" + (b"x" * 76 + b"\r\n") * 200_000)
+        customer = await turned(provider)
+        customer.tell("250 c.example")
+        for command in ENVELOPE:
+            assert await customer.line() == command
+            customer.tell("354 go" if command == "DATA" else "250 ok")
+        await provider.pool.execute("UPDATE credentials SET revoked_at = now()")
+
+        async def is_lost() -> bool:
+            return not await provider.pool.fetchval("SELECT count(*) FROM leases WHERE leased_until > now()")
+
+        await until(is_lost, 10)
+        while (line := await customer.line()) != CLOSED:
+            assert line != "."
+        assert await provider.ended() == "the lease is not trusted any more"
+        assert await provider.states() == [("queued", 0)]

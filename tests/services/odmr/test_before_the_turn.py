@@ -3,10 +3,14 @@
 import asyncio
 import base64
 import ssl
+from dataclasses import replace
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
+from services.odmr.authority import Identity
+from shared.domain.names import CredentialId, CustomerId
 from shared.protocol.sasl import plain
 from shared.tls import client_context
 from tests.services.odmr.certificate import Certificate
@@ -118,6 +122,28 @@ async def test_r28_too_often_is_450_4_7_0(odmr: Factory) -> None:
         assert (await (await provider.login(other)).say("ATRN")).startswith("453 ")
         await provider.pool.execute("UPDATE credentials SET last_atrn_at = last_atrn_at - interval '2 hours'")
         assert (await customer.say("ATRN")).startswith("453 ")
+
+
+@pytest.mark.parametrize(
+    ("asked", "means"),
+    [
+        ((), ("a.example", "b.example")),
+        (("b.example",), ("b.example",)),
+        (("home",), ("a.example", "b.example")),
+        (("b.example", "home"), ("b.example", "a.example")),
+        (("vm",), None),
+        (("home", "c.example"), None),
+        (("a.example", "c.example"), None),
+    ],
+)
+def test_r22_what_an_atrn_means(asked: tuple[str, ...], means: tuple[str, ...] | None) -> None:
+    """R23, R30: all, some, an alias for all; and nothing at all where one of them is foreign."""
+    some = uuid4()
+    identity = Identity(
+        CustomerId(some), CredentialId(some), "farm", "PLAIN", ("a.example", "b.example"), aliases=("home",)
+    )
+    assert identity.resolve(asked) == means
+    assert replace(identity, domains=()).resolve(asked) is None
 
 
 async def test_r30_an_alias_stands_for_all_domains(odmr: Factory) -> None:
