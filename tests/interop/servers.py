@@ -8,6 +8,7 @@ import contextlib
 import os
 import pwd
 import re
+import shlex
 import shutil
 import signal
 import tempfile
@@ -193,6 +194,7 @@ async def exim(most: int = 1_000) -> AsyncIterator[Server]:
     config = root / "exim.conf"
     config.write_text(EXIM_CONFIG.format(exim=binary, root=root, most=most))
     try:
-        yield Server(f"exec:{binary} -C {config} -bs", root / "log" / "mainlog", r"<= .* id=([^@ ]+)@remote\.example")
+        command = shlex.join([str(binary), "-C", str(config), "-bs"])
+        yield Server(f"exec:{command}", root / "log" / "mainlog", r"<= .* id=([^@ ]+)@remote\.example")
     finally:
         shutil.rmtree(root, ignore_errors=True)
