@@ -128,7 +128,7 @@ async def postfix() -> AsyncIterator[Server]:
         "MAIL_CONFIG": str(root / "conf"),
     }
     process = await asyncio.create_subprocess_exec(
-        str(master), "-c", str(root / "conf"), env=env, start_new_session=True
+        "setpriv", "--pdeathsig", "TERM", str(master), "-c", str(root / "conf"), env=env, start_new_session=True
     )
 
     async def answers() -> bool:
