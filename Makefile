@@ -6,7 +6,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test compose-test check show-1 show-2 format dump lock clean
+.PHONY: help setup demo run test bench compose-test check show-1 show-2 format dump lock clean
 
 ##@ Use it
 help: ## this page
@@ -37,6 +37,9 @@ check: $(STAMP) ## ruff, mypy --strict, the import rules
 format: $(STAMP) ## mend what ruff can mend
 	@$(PY) -m ruff check --fix .
 	@$(PY) -m ruff format .
+
+bench: $(STAMP) ## inbound and Postfix at the same work, side by side; writes docs/performance.md
+	@$(PY) -m tests.bench
 
 show-1: $(STAMP) ## run the list that issue "The main job" must show; writes docs/shown.md
 	@$(PY) -m tests.show.one $(LINE)

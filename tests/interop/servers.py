@@ -104,8 +104,8 @@ def _root_only(what: str) -> None:
 
 
 @asynccontextmanager
-async def postfix() -> AsyncIterator[Server]:
-    """Postfix of its own folder, on a free port."""
+async def postfix(settings: str = "") -> AsyncIterator[Server]:
+    """Postfix of its own folder, on a free port; `settings` are added to its main.cf."""
     _root_only("Postfix")
     master = POSTFIX / "usr" / "lib" / "postfix" / "sbin" / "master"
     if not master.is_file():
@@ -114,7 +114,7 @@ async def postfix() -> AsyncIterator[Server]:
     root.chmod(0o755)
     for folder in ("conf", "data", *(f"queue/{name}" for name in QUEUES)):
         (root / folder).mkdir(parents=True)
-    (root / "conf" / "main.cf").write_text(POSTFIX_MAIN.format(root=root, postfix=POSTFIX))
+    (root / "conf" / "main.cf").write_text(POSTFIX_MAIN.format(root=root, postfix=POSTFIX) + settings)
     (root / "conf" / "master.cf").write_text(POSTFIX_MASTER.format(port=port))
     owner = pwd.getpwnam("daemon").pw_uid
     for path in (root / "data", *(root / "queue").iterdir()):

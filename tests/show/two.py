@@ -41,7 +41,8 @@ async def statements() -> str:
     found = re.search(r"^statements: (.*)$", done.stdout, re.MULTILINE)
     last = done.stdout.strip().splitlines()[-1]
     if done.returncode or not found:
-        raise NotShown(f"{found[1] if found else 'no statements counted'}; {last}")
+        failed = ", ".join(re.findall(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.MULTILINE))
+        raise NotShown(f"{found[1] if found else 'no statements counted'}; {last}; {failed}")
     async with running() as provider:
         seconds = await atrn_beside(provider, CROWD)
         apart, ratio = await denials(provider)
