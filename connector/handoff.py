@@ -19,6 +19,8 @@ from shared.tls import Stream
 GREETING_TIME: Final = 60.0
 #: Octets of the local server's last words that are kept, to see how it ended: a line of RFC 5321 4.5.3.1.5.
 LAST_WORDS: Final = 512
+#: Seconds for the local server to end when the provider has, and for the provider to take the last of its words.
+LAST_WORDS_TIME: Final = 10.0
 #: How often a server said 250 that has taken a message before its 421: to EHLO, MAIL, RCPT and the content.
 LEAST_YESES: Final = 4
 
@@ -70,12 +72,12 @@ async def join(line: Line, local: LocalServer) -> Outcome:
     from_provider = asyncio.create_task(_pump(provider, local.way.stream, line.early))
     done, _ = await asyncio.wait({from_local, from_provider}, return_when=asyncio.FIRST_COMPLETED)
     if from_provider in done and from_local not in done:
-        local.way.stream.half_close()  # the provider is gone: the server sees an end, and may still say its last word
-        await asyncio.wait({from_local}, timeout=1.0)
+        local.way.stream.half_close()  # the server sees an end, and may still say its last words, which count
+        await asyncio.wait({from_local}, timeout=LAST_WORDS_TIME)
     for task in (from_local, from_provider):
         task.cancel()
     await asyncio.gather(from_local, from_provider, return_exceptions=True)
-    provider.close()
+    await provider.close_gently(LAST_WORDS_TIME)
     await local.way.close()
     heard, said = _result(from_local), _result(from_provider)
     if heard.is_goodbye:

@@ -17,6 +17,8 @@ from shared.protocol.reply import Reply
 from shared.protocol.wire import MAX_SMTP_LINE, LineBuffer, LineTooLong
 
 READ_SIZE: Final = 64 * 1024
+#: Seconds for the peer to end after our 421.
+LEAVE_TIME: Final = 30.0
 KEYWORDS: Final = ("PIPELINING", "8BITMIME", "SIZE 0", "CHUNKING")
 
 
@@ -88,7 +90,7 @@ class Sink:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, from wherever it comes."""
-        with contextlib.suppress(ConnectionError, LineTooLong):
+        with contextlib.suppress(ConnectionError, TimeoutError, LineTooLong):
             await _Dialogue(self, reader, writer).run()
         writer.close()
 
@@ -148,7 +150,7 @@ class _Dialogue:
                 self._say(self._sink.hello)
             case "MAIL" if self._sink.most is not None and self._kept >= self._sink.most:
                 self._say(r.S421_SHUTTING_DOWN)
-                await self._writer.drain()
+                await self._leave()
                 raise ConnectionResetError("enough for one connection")
             case "MAIL":
                 self._reset()
@@ -197,6 +199,14 @@ class _Dialogue:
             self._keep(self._reverse_path, b"".join(self._chunks))
         else:
             self._say(r.S250_OK)
+
+    async def _leave(self) -> None:
+        """Reads what the peer has sent meanwhile: a close with octets unread may take our last replies from it (RFC 1122)."""
+        await self._writer.drain()
+        self._writer.write_eof()
+        async with asyncio.timeout(LEAVE_TIME):
+            while await self._read():
+                pass
 
     async def _content(self) -> bytes:
         await self._writer.drain()

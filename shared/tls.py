@@ -154,6 +154,22 @@ class Stream:
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
 
+    async def close_gently(self, seconds: float) -> None:
+        """Says that nothing more comes, and reads on until the peer ends, too, at most so long; then closes.
+
+        Who closes with octets unread sends a reset (RFC 1122 4.2.2.13), and that may take from the peer what was said last.
+        """
+        with contextlib.suppress(OSError, TimeoutError):
+            async with asyncio.timeout(seconds):
+                if self._tls is not None:
+                    with contextlib.suppress(ssl.SSLError):
+                        self._tls.unwrap()
+                    await self._flush()
+                self._socket.shutdown(socket.SHUT_WR)
+                while await self._receive():
+                    pass
+        self.close()
+
     def half_close(self) -> None:
         """Nothing more will be written; what the peer says is still read. Clear connections only."""
         with contextlib.suppress(OSError):

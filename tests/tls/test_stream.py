@@ -114,3 +114,41 @@ async def test_nobody_there() -> None:
         unused.bind(("127.0.0.1", 0))
         with pytest.raises(OSError):
             await connect("127.0.0.1", unused.getsockname()[1])
+
+
+@pytest.mark.parametrize("tls", [False, True])
+async def test_who_closes_gently_takes_no_last_word_from_the_peer(files: tuple[Path, Path, Path], tls: bool) -> None:
+    """RFC 1122 4.2.2.13: a close with octets unread is a reset, and the peer's write would fail."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    theirs = socket.create_connection(listener.getsockname())
+    ours, _ = listener.accept()
+    listener.close()
+    if tls:
+        server, client = await handshaken(files, ours, theirs)
+    else:
+        server, client = Stream(ours), Stream(theirs)
+
+    async def peer() -> bytes:
+        """Says a lot, hears the last words, and only then ends."""
+        writing = asyncio.create_task(client.write(b"x" * (1 << 20)))
+        heard = b""
+        while data := await client.read():
+            heard += data
+        await writing
+        client.close()
+        return heard
+
+    async def leave() -> None:
+        await server.write(b"421 enough\r\n")
+        await server.close_gently(10)
+
+    heard, _ = await asyncio.gather(peer(), leave())
+    assert heard == b"421 enough\r\n"
+
+
+async def test_who_closes_gently_does_not_wait_for_ever() -> None:
+    ours, theirs = socket.socketpair()
+    stream = Stream(ours)
+    async with asyncio.timeout(10):
+        await stream.close_gently(0.1)
+    theirs.close()
