@@ -1,6 +1,7 @@
 """NATS, auth or PostgreSQL away: what a sender and a customer hear meanwhile, and that all is well after."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import smtplib
@@ -71,8 +72,7 @@ async def test_p3_a_frozen_database_is_451_and_nothing_has_to_be_restarted(provi
     starts = {name: provider.child(name).starts for name in ("inbound", "odmr", "auth", "outbound", "api")}
     pid = provider.child("postgres").pid
     assert pid is not None
-    for process in _family(pid):
-        os.kill(process, signal.SIGSTOP)
+    _signal_family(pid, signal.SIGSTOP)
     try:
         assert await asyncio.to_thread(_rcpt, provider.ports.smtp) == 451
         line = SocketLine(*await asyncio.open_connection("127.0.0.1", provider.ports.odmr))
@@ -82,8 +82,7 @@ async def test_p3_a_frozen_database_is_451_and_nothing_has_to_be_restarted(provi
         assert reply
         await line.close()
     finally:
-        for process in _family(pid):
-            os.kill(process, signal.SIGCONT)
+        _signal_family(pid, signal.SIGCONT)
     await send_all(provider.ports.smtp, ["after the frost"], Ledger(), 60)
     sink = Sink()
     await sink.start()
@@ -93,7 +92,10 @@ async def test_p3_a_frozen_database_is_451_and_nothing_has_to_be_restarted(provi
     await sink.stop()
 
 
-def _family(pid: int) -> list[int]:
-    """A process and its children."""
+def _signal_family(pid: int, number: signal.Signals) -> None:
+    """To a process and its children; a worker of PostgreSQL's may end meanwhile."""
     with open(f"/proc/{pid}/task/{pid}/children") as file:
-        return [pid, *(int(child) for child in file.read().split())]
+        family = [pid, *(int(child) for child in file.read().split())]
+    for process in family:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, number)
