@@ -137,10 +137,10 @@ class Messages(Nouns):
             )
             for row in rows
         )
-        return moments, [(path, _state(*last[one]), _reply(*last[one])) for one, path in paths.items()]
+        return moments, [(path, _state(last[one][0]), _reply(*last[one])) for one, path in paths.items()]
 
 
-def _state(event: str, _detail: str) -> str:
+def _state(event: str) -> str:
     word = event.removeprefix("message.")
     return "queued" if word in ("received", "deferred") else word
 

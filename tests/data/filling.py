@@ -22,13 +22,22 @@ from shared.clock import Clock
 from shared.domain.access import OPERATOR, Principal, Role
 from shared.domain.disposition import Deferred, Delivered, Disposition, Failed, Held
 from shared.domain.message import Message, Recipient
-from shared.domain.names import CustomerId, DomainId, LeaseId, MessageId, RecipientId, SessionId, domain_name
+from shared.domain.names import (
+    CredentialId,
+    CustomerId,
+    DomainId,
+    LeaseId,
+    MessageId,
+    RecipientId,
+    SessionId,
+    domain_name,
+)
 from shared.storage.accept import Acceptor
 from shared.storage.api_keys import ApiKeys
 from shared.storage.credentials import Credentials
 from shared.storage.customers import Customers
 from shared.storage.domains import Domain, Domains
-from shared.storage.engine import create_engine, create_pool
+from shared.storage.engine import Pool, create_engine, create_pool
 from shared.storage.sessions import Sessions, TurnedSession
 from shared.storage.spool import Lease, Spool
 from shared.storage.sweeps import ROLL_UP, Sweeper
@@ -87,6 +96,15 @@ async def fill(url: str) -> dict[str, str]:
     await ApiKeys(engine).add(CLOCK.new_id(), "reseller", "odmr_b", hashlib.sha256(b"odmr_b").digest(), reseller)
     await AuthFailures(engine).failed("192.0.2.9", "farm")
 
+    await _accept(pool, domain, other)
+    await _deliver(pool, farm.id, credential.id)
+    await pool.close()
+    await engine.dispose()
+    return minted
+
+
+async def _accept(pool: Pool, domain: Domain, other: Domain) -> None:
+    """Small, 8-bit and large content, for one and for many; and an upload that nobody accepted."""
     acceptor = Acceptor(pool)
     acceptor.start()
     for content, paths in (
@@ -103,12 +121,15 @@ async def fill(url: str) -> dict[str, str]:
     await Uploads(pool).add(MessageId(CLOCK.new_id()), 0, b"never accepted\r\n")
     await acceptor.close()
 
-    lease = Lease(LeaseId(CLOCK.new_id()), SessionId(CLOCK.new_id()), farm.id)
+
+async def _deliver(pool: Pool, customer_id: CustomerId, credential_id: CredentialId) -> None:
+    """A session that runs still: each disposition once, and a row that is leased."""
+    lease = Lease(LeaseId(CLOCK.new_id()), SessionId(CLOCK.new_id()), customer_id)
     spool, sessions = Spool(pool), Sessions(pool)
     await spool.open_lease(lease, timedelta(hours=1))
     await sessions.turned(
         TurnedSession(
-            lease.session_id, farm.id, credential.id, "192.0.2.7", True, "SCRAM-SHA-256", ("farm.example",), True
+            lease.session_id, customer_id, credential_id, "192.0.2.7", True, "SCRAM-SHA-256", ("farm.example",), True
         )
     )
     rows = await spool.lease(lease, ["farm.example"], 5, with_back_off=True)
@@ -120,9 +141,6 @@ async def fill(url: str) -> dict[str, str]:
     )
     await spool.settle(lease, [(row.id, outcome) for row, outcome in zip(rows, outcomes, strict=False)])
     await Sweeper(pool).run(ROLL_UP)
-    await pool.close()
-    await engine.dispose()
-    return minted
 
 
 async def dump() -> None:

@@ -151,4 +151,5 @@ async def test_who_closes_gently_does_not_wait_for_ever() -> None:
     stream = Stream(ours)
     async with asyncio.timeout(10):
         await stream.close_gently(0.1)
+    assert ours.fileno() == -1
     theirs.close()

@@ -192,6 +192,7 @@ async def test_one_poll_serves_all_sessions_of_a_process(odmr: Factory) -> None:
         for customer in customers:
             customer.close()
         await provider.ended()
+        assert await provider.states() == [("queued", 0)] * 3
 
 
 async def test_a_session_that_has_lost_its_lease_never_says_the_last_dot(odmr: Factory) -> None:
