@@ -1,8 +1,10 @@
 """Where things lie in the data folder, the ports, and the secrets made at the first start."""
 
+import atexit
 import base64
 import contextlib
 import fcntl
+import functools
 import itertools
 import json
 import os
@@ -49,10 +51,10 @@ class Ports:
 def free_port() -> int:
     """A port that nobody listens on now.
 
-    From a block of this process's own, below those that the kernel gives to outgoing connections: between this look and
-    the bind of a child, neither another provider nor a client's own end takes it.
+    From a block that this process alone has, below those that the kernel gives to outgoing connections: between this
+    look and the bind of a child, neither another provider nor a client's own end takes it. Raises CannotStart.
     """
-    for number in _candidates:
+    for number in _block():
         with contextlib.suppress(CannotStart):
             return _port(number)
     raise CannotStart("No port is free on 127.0.0.1")
@@ -62,8 +64,21 @@ def free_port() -> int:
 _FIRST_PORT: Final = 10_000
 _BLOCKS: Final = 40
 _BLOCK: Final = 500
-_first: Final = _FIRST_PORT + os.getpid() % _BLOCKS * _BLOCK
-_candidates: Final = itertools.cycle(range(_first, _first + _BLOCK))
+
+
+@functools.cache
+def _block() -> Iterator[int]:
+    """This process's ports. Who has a block's first port bound has the block, until it ends."""
+    for first in range(_FIRST_PORT, _FIRST_PORT + _BLOCKS * _BLOCK, _BLOCK):
+        claim = socket.socket()
+        try:
+            claim.bind(("127.0.0.1", first))
+        except OSError:
+            claim.close()
+            continue
+        atexit.register(claim.close)
+        return itertools.cycle(range(first + 1, first + _BLOCK))
+    raise CannotStart(f"All {_BLOCKS} blocks of ports from {_FIRST_PORT} on are in use on 127.0.0.1")
 
 
 def _port(port: int, what: str = "", option: str = "") -> int:

@@ -56,8 +56,9 @@ def wait_for(is_true: Callable[[], bool], seconds: float = 60) -> None:
         time.sleep(0.05)  # noqa: S311
 
 
-def demo_env(root: Path) -> dict[str, str]:
-    wait_for((root / "demo.env").is_file)
+def demo_env(root: Path, process: "subprocess.Popen[str]") -> dict[str, str]:
+    wait_for(lambda: (root / "demo.env").is_file() or process.poll() is not None)
+    assert process.poll() is None, process.stdout and process.stdout.read()
     assert (root / "demo.env").stat().st_mode & 0o777 == 0o600
     return dict(
         word.split("=", 1) for line in (root / "demo.env").read_text().splitlines() for word in shlex.split(line)
@@ -103,7 +104,7 @@ def children_of(root: Path) -> list[int]:
 async def test_two_starts_with_a_kill_between(root: Path) -> None:
     ports = [free_port() for _ in range(4)]
     with up(root, ports) as process:
-        env = demo_env(root)
+        env = demo_env(root, process)
         assert [int(env[name]) for name in ("ODMR_SMTP_PORT", "ODMR_PORT", "ODMR_TLS_PORT")] == ports[:3]
         assert env["ODMR_API_URL"] == f"http://127.0.0.1:{ports[3]}" and env["ODMR_DEMO_DOMAIN"] == "demo.example"
         send(env, "before")
@@ -112,7 +113,7 @@ async def test_two_starts_with_a_kill_between(root: Path) -> None:
         wait_for(lambda: not children_of(root), 30)
     with up(root, ports) as process:
         wait_for(lambda: not (root / "demo.env").exists() or children_of(root) != [])
-        again = demo_env(root)
+        again = demo_env(root, process)
         assert again == env
         send(again, "after")
         assert await fetch(again, root) == ["before@demo.example", "after@demo.example"]
