@@ -97,10 +97,23 @@ def domain_change(
     fail_after_seconds: int | None = None,
     eight_bit: Literal["hold", "send"] | None = None,
     unknown_recipients: Literal["accept", "reject"] | None = None,
+    retention_days: int | None = None,
+    delay_notice_seconds: int | None = None,
+    when_refused: Literal["fail", "hold"] | None = None,
+    max_messages: int | None = None,
+    max_bytes: int | None = None,
     as_json: AsJson = False,
 ) -> None:
-    """Policies: when a 5xx is an end, what becomes of 8-bit content, and of recipients that are not in the list."""
-    changes = _set(fail_after_seconds=fail_after_seconds, eight_bit=eight_bit, unknown_recipients=unknown_recipients)
+    """Policies. 0 for --retention-days, --max-messages or --max-bytes takes it away."""
+    changes = _set(
+        fail_after_seconds=fail_after_seconds,
+        eight_bit=eight_bit,
+        unknown_recipients=unknown_recipients,
+        delay_notice_seconds=delay_notice_seconds,
+        when_refused=when_refused,
+    )
+    limits = _set(retention_days=retention_days, max_messages=max_messages, max_bytes=max_bytes)
+    changes |= {limit: value or None for limit, value in limits.items()}
     show(call("PATCH", _path("domains", name), changes), as_json)
 
 
@@ -207,6 +220,40 @@ def message_ls(
 def message_show(message_id: str, *, as_json: AsJson = False) -> None:
     """One message and what happened to it, also when it has left the spool."""
     show(call("GET", _path("messages", message_id)), as_json)
+
+
+def _handle(message_id: str, what: str, as_json: bool, **values: Any) -> None:
+    show(call("POST", _path("messages", message_id, what), _set(**values)), as_json)
+
+
+@message.command(name="hold")
+def message_hold(message_id: str, *, reason: str, seconds: int | None = None, as_json: AsJson = False) -> None:
+    """Keeps it from its customer; for 14 days, or so many seconds."""
+    _handle(message_id, "hold", as_json, reason=reason, seconds=seconds)
+
+
+@message.command(name="release")
+def message_release(message_id: str, *, reason: str, as_json: AsJson = False) -> None:
+    """Queues again what is held."""
+    _handle(message_id, "release", as_json, reason=reason)
+
+
+@message.command(name="retry")
+def message_retry(message_id: str, *, reason: str, as_json: AsJson = False) -> None:
+    """Ends its back-off."""
+    _handle(message_id, "retry", as_json, reason=reason)
+
+
+@message.command(name="bounce")
+def message_bounce(message_id: str, *, reason: str, as_json: AsJson = False) -> None:
+    """Gives up: its sender gets a DSN with the reason."""
+    _handle(message_id, "bounce", as_json, reason=reason)
+
+
+@message.command(name="rm")
+def message_rm(message_id: str, *, reason: str, as_json: AsJson = False) -> None:
+    """Throws it away; nobody is told."""
+    _handle(message_id, "delete", as_json, reason=reason)
 
 
 @session.command(name="ls")

@@ -10,6 +10,7 @@ from typing import IO, Final
 from localserve import certificates, nats, postgres
 from localserve.children import Child, Program, last_line
 from localserve.layout import SERVICES, CannotStart, Layout, Ports, Secrets, free_port
+from localserve.outbox import Outbox
 from shared.bus import payloads, subjects
 from shared.bus.connection import Bus, NoAnswer
 from shared.clock import Clock
@@ -48,6 +49,8 @@ class Provider:
         self.ports = ports
         self.database_port = 0
         self.nats_port = 0
+        self._outbox_port = 0
+        self.outbox = Outbox(self.layout.root / "outbox", 0, self.clock)
         self.ca_file = root
         self.secrets = Secrets("", "", "", {})
 
@@ -73,7 +76,9 @@ class Provider:
         self.ports = self._wanted_ports.resolved()
         self.secrets = Secrets.load(self.layout)
         self.ca_file, chain, key = certificates.prepare(self.layout, self.clock)
-        self.database_port, self.nats_port = free_port(), free_port()
+        self.database_port, self.nats_port, self._outbox_port = free_port(), free_port(), free_port()
+        self.outbox = Outbox(self.layout.root / "outbox", self._outbox_port, self.clock)
+        await self.outbox.start()
         binaries, data, who = await asyncio.to_thread(postgres.prepare, self.layout, self.secrets.database)
         await self._child(postgres.program(binaries, data, who, self.database_port))
         await self._child(nats.program(self.layout, self.nats_port, self.secrets.nats))
@@ -89,6 +94,7 @@ class Provider:
             with contextlib.suppress(Exception):
                 await child.stop()
         self._children.clear()
+        await self.outbox.stop()
         if self._lock is not None:
             self.layout.demo_env.unlink(missing_ok=True)
             self._lock.close()
@@ -158,6 +164,8 @@ class Provider:
             "ODMR_TLS_CERTIFICATE": str(chain),
             "ODMR_TLS_KEY": str(key),
             "ODMR_CRAM_MD5": "always",
+            "ODMR_SMART_HOST": f"127.0.0.1:{self._outbox_port}",
+            "ODMR_DISK_PATH": str(self.layout.root),
             **self._extra_env,
         }
         if service == "auth":

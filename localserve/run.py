@@ -80,6 +80,7 @@ The provider runs. Ctrl-C stops it; its data stays in {root}/.
   ODMR, TLS         127.0.0.1:{ports.odmr_tls}; {ports.odmr_certificate} asks for a client's certificate
   HTTP              http://127.0.0.1:{ports.api}/docs
   demo customer     {root}/demo.env
+  what senders hear {root}/outbox/    (notices of failed mail; nothing leaves this machine)
 
 Send a mail:
   swaks --server 127.0.0.1:{ports.smtp} --from me@sender.example --to you@{DEMO_DOMAIN}

@@ -53,6 +53,15 @@ def client_context(ca_file: Path | None, certificate: Path | None = None, key: P
     return context
 
 
+def opportunistic_context() -> ssl.SSLContext:
+    """For servers of strangers, whose certificates prove nothing (RFC 7435): TLS against listeners, or none."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
 class Stream:
     """One TCP connection. One task may read while another writes."""
 

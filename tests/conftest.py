@@ -16,7 +16,7 @@ pytest_plugins = ["tests.statements"]
 
 TABLES = (
     "sessions", "api_keys", "credentials", "domain_recipients", "domains", "customers", "plans", "messages", "content", "uploads", "recipients",
-    "leases", "auth_failures", "usage", "usage_buckets", "events",
+    "leases", "notices", "auth_failures", "usage", "usage_buckets", "events",
 )  # fmt: skip
 
 

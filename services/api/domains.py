@@ -1,7 +1,7 @@
 """/v1/domains: what mail is taken for, by which policies, and what waits."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
@@ -34,12 +34,26 @@ class DomainInput(Input):
     name: DomainText
 
 
+#: Policies that null takes away; null for another leaves it as it is.
+_MAY_BE_NULL = frozenset({"retention_days", "max_messages", "max_bytes"})
+
+
 class DomainChange(Input):
-    """Policies to change; what is left out stays."""
+    """Policies to change; what is left out stays. Null for retention_days, max_messages or max_bytes takes it away."""
 
     fail_after_seconds: int | None = Field(default=None, ge=0, le=60 * 86_400)
     eight_bit: Literal["hold", "send"] | None = None
     unknown_recipients: Literal["accept", "reject"] | None = None
+    retention_days: int | None = Field(default=None, ge=1, le=60)
+    delay_notice_seconds: int | None = Field(default=None, ge=0, le=60 * 86_400)
+    when_refused: Literal["fail", "hold"] | None = None
+    max_messages: int | None = Field(default=None, ge=1, le=1 << 40)
+    max_bytes: int | None = Field(default=None, ge=1, le=1 << 60)
+
+    def changes(self) -> dict[str, Any]:
+        """What was named, by the column's name."""
+        named = self.model_dump(exclude_unset=True)
+        return {name: value for name, value in named.items() if value is not None or name in _MAY_BE_NULL}
 
 
 class RecipientList(Input):
@@ -53,6 +67,9 @@ class DomainOutput(Shown):
 
     `fail_after_seconds`: how long a 5xx of the customer's server before the content bounces nothing. `eight_bit`: what
     becomes of 8-bit content where that server does not say that it takes it. `unknown_recipients`: of who is not in the list.
+    `retention_days`: when mail that nobody fetched expires, with a DSN; null as the plan says (14). `delay_notice_seconds`:
+    when senders hear that their mail still waits; 0 never. `when_refused`: fail, with a DSN, or hold what that server refuses
+    for good. `max_messages`, `max_bytes`: what may wait before senders hear 452; null for no limit.
     """
 
     customer_id: str
@@ -60,20 +77,18 @@ class DomainOutput(Shown):
     fail_after_seconds: int
     eight_bit: str
     unknown_recipients: str
+    retention_days: int | None
+    delay_notice_seconds: int
+    when_refused: str
+    max_messages: int | None
+    max_bytes: int | None
     created_at: datetime
 
     @classmethod
     def of(cls, domain: Domain) -> "DomainOutput":
         """From the spool's own value."""
-        return cls(
-            id=public_id("dom", domain.id),
-            customer_id=public_id("cus", domain.customer_id),
-            name=domain.name,
-            fail_after_seconds=domain.fail_after_seconds,
-            eight_bit=domain.eight_bit,
-            unknown_recipients=domain.unknown_recipients,
-            created_at=domain.created_at,
-        )
+        same = {name: getattr(domain, name) for name in Domain.__slots__ if name not in ("id", "customer_id")}
+        return cls(id=public_id("dom", domain.id), customer_id=public_id("cus", domain.customer_id), **same)
 
 
 class QueueOutput(BaseModel):
@@ -141,7 +156,7 @@ async def read_domain(domain_id: str, parts: PartsOf, principal: Reader) -> Doma
 async def change_domain(domain_id: str, body: DomainChange, parts: PartsOf, principal: Writer) -> DomainOutput:
     """Changes policies."""
     domain = await get_domain(parts, principal, domain_id)
-    return DomainOutput.of(await parts.domains.change(domain, body.model_dump(exclude_none=True)))
+    return DomainOutput.of(await parts.domains.change(domain, body.changes()))
 
 
 @router.delete("/{domain_id}", status_code=204)

@@ -1,23 +1,28 @@
 """/v1/messages: what the spool holds, and what happened to each message."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import AwareDatetime, BaseModel
+from pydantic import AwareDatetime, BaseModel, Field
 
 from services.api.access import PartsOf, needs
 from services.api.customers import find_customer_id
 from services.api.errors import Problem
 from services.api.paging import Cursor, Limit, page, read_cursor, read_id
-from services.api.schemas import PROBLEMS, DomainText, Page, Shown
+from services.api.parts import Parts
+from services.api.schemas import PROBLEMS, DomainText, Input, Page, Shown
 from shared.domain.access import Principal
 from shared.domain.names import MessageId, public_id
+from shared.storage.handling import HOLD_TIME, MAX_HOLD, Handling
 from shared.storage.messages import Filter, Moment, ShownMessage, ShownRecipient
 
 router = APIRouter(prefix="/v1/messages", tags=["messages"], responses=PROBLEMS)
 Reader = Annotated[Principal, Depends(needs("messages:read"))]
-State = Literal["queued", "leased", "delivered", "failed", "expired", "held"]
+Writer = Annotated[Principal, Depends(needs("messages:write"))]
+#: Characters of a reason that a DSN repeats.
+_TOLD = 300
+State = Literal["queued", "leased", "delivered", "failed", "expired", "held", "deleted"]
 ReversePath = Annotated[
     str | None, Query(max_length=320, pattern=r"^[^\x00-\x1f\x7f]*$", description="exactly; empty for the null one")
 ]
@@ -80,6 +85,24 @@ class MessageOutput(Shown):
         )
 
 
+class Reason(Input):
+    """Why, for the message's timeline; a bounce tells it to the sender."""
+
+    reason: str = Field(min_length=1, max_length=400, pattern=r"^[ -~]+$")
+
+
+class HoldInput(Reason):
+    """`seconds`: when it is released by itself; 14 days where it is left out. What is held does not expire meanwhile."""
+
+    seconds: int = Field(default=int(HOLD_TIME.total_seconds()), ge=1, le=int(MAX_HOLD.total_seconds()))
+
+
+class HandledOutput(BaseModel):
+    """How many recipients it moved: those that were in a state from which it leads."""
+
+    recipients: int
+
+
 class TracedMessage(MessageOutput):
     """A message and what happened to it, in order."""
 
@@ -113,3 +136,44 @@ async def read_message(message_id: str, parts: PartsOf, principal: Reader) -> Tr
         raise Problem("not_found")
     timeline = [MomentOutput.of(moment) for moment in message.timeline]
     return TracedMessage(timeline=timeline, **MessageOutput.of(message).model_dump())
+
+
+async def _handle(
+    parts: Parts, principal: Principal, message_id: str, handling: Handling, body: Reason, until: timedelta = HOLD_TIME
+) -> HandledOutput:
+    found = MessageId(read_id("msg", message_id))
+    moved = await parts.handlings.handle(principal, found, handling, body.reason, until)
+    if not moved and await parts.messages.find(principal, found) is None:
+        raise Problem("not_found")
+    return HandledOutput(recipients=moved)
+
+
+@router.post("/{message_id}/hold")
+async def hold_message(message_id: str, body: HoldInput, parts: PartsOf, principal: Writer) -> HandledOutput:
+    """Keeps it from its customer until a time."""
+    return await _handle(parts, principal, message_id, Handling.HOLD, body, timedelta(seconds=body.seconds))
+
+
+@router.post("/{message_id}/release")
+async def release_message(message_id: str, body: Reason, parts: PartsOf, principal: Writer) -> HandledOutput:
+    """Queues again what is held, by whomever."""
+    return await _handle(parts, principal, message_id, Handling.RELEASE, body)
+
+
+@router.post("/{message_id}/retry")
+async def retry_message(message_id: str, body: Reason, parts: PartsOf, principal: Writer) -> HandledOutput:
+    """Ends its back-off: it is due now."""
+    return await _handle(parts, principal, message_id, Handling.RETRY, body)
+
+
+@router.post("/{message_id}/bounce")
+async def bounce_message(message_id: str, body: Reason, parts: PartsOf, principal: Writer) -> HandledOutput:
+    """Gives up: its sender gets a DSN with this reason. Not for what a session is sending now."""
+    told = Reason(reason=f"550 5.7.1 {body.reason[:_TOLD]}")
+    return await _handle(parts, principal, message_id, Handling.BOUNCE, told)
+
+
+@router.post("/{message_id}/delete")
+async def delete_message(message_id: str, body: Reason, parts: PartsOf, principal: Writer) -> HandledOutput:
+    """Throws it away; nobody is told. Not for what a session is sending now."""
+    return await _handle(parts, principal, message_id, Handling.DELETE, body)

@@ -9,6 +9,7 @@ from shared.storage.credentials import CredentialRecords
 from shared.storage.customers import Customers
 from shared.storage.domains import Domains
 from shared.storage.engine import Engine
+from shared.storage.handling import Handlings
 from shared.storage.messages import Messages
 from shared.storage.session_records import SessionRecords
 
@@ -21,6 +22,7 @@ class Parts:
     domains: Domains
     credentials: CredentialRecords
     messages: Messages
+    handlings: Handlings
     sessions: SessionRecords
     keys: ApiKeys
     bus: Bus
@@ -34,6 +36,7 @@ def parts_on(engine: Engine, bus: Bus) -> Parts:
         Domains(engine),
         CredentialRecords(engine),
         Messages(engine),
+        Handlings(engine),
         SessionRecords(engine),
         ApiKeys(engine),
         bus,

@@ -5,8 +5,10 @@ import asyncio
 import structlog
 
 from services.inbound.parts import Connections, Parts
+from services.inbound.quotas import Quotas
 from services.inbound.server import factory
 from services.inbound.settings import InboundSettings
+from services.inbound.space import Space
 from shared.admin import admin_port
 from shared.bus.connection import Bus
 from shared.clock import Clock
@@ -31,28 +33,34 @@ async def run(settings: InboundSettings, stop: asyncio.Event) -> None:
     bus = Bus(settings.nats_url, "inbound")
     bus.start()
     connections = Connections()
+    hosted, clock = HostedDomains(pool), Clock()
+    space = Space(settings.disk_path, settings.min_free_bytes, settings.max_database_bytes)
+    watching = asyncio.create_task(space.watch(pool))
     parts = Parts(
         hostname=settings.hostname,
         max_message=settings.max_message_bytes,
         acceptor=acceptor,
         uploads=Uploads(pool),
-        hosted=HostedDomains(pool),
+        hosted=hosted,
+        quotas=Quotas(hosted, clock),
         bus=bus,
-        clock=Clock(),
+        clock=clock,
         connections=connections,
         tls=server_context_of(settings.tls_certificate, settings.tls_key),
         postmaster=settings.postmaster_path,
+        space=space,
     )
     loop = asyncio.get_running_loop()
     server = await loop.create_server(factory(parts), host.strip("[]"), int(port), backlog=BACKLOG, reuse_address=True)
     log.info("inbound.ready", listen=settings.smtp_listen)
 
     async def is_ready() -> bool:
-        return await answers(pool)
+        return not space.is_low and await answers(pool)
 
     async with admin_port(settings.admin_listen, stop, is_ready):
         await stop.wait()
     server.close()
+    watching.cancel()
     connections.shut_down()
     await connections.ended(settings.drain_seconds)
     await acceptor.close()

@@ -19,10 +19,10 @@ class Handler:
     async def handle_EHLO(  # noqa: N802 - aiosmtpd's name
         self, server: SMTP, session: Session, _envelope: Envelope, hostname: str, responses: list[str]
     ) -> list[str]:
-        """Our extensions. RFC 2920, RFC 2034."""
+        """Our extensions. RFC 2920, 2034, 3461, 6531."""
         session.host_name = hostname
         kept = [line[4:] for line in responses[1:] if line[4:].split(" ")[0] in _KEPT]
-        keywords = [server.hostname, "PIPELINING", "ENHANCEDSTATUSCODES", *kept]
+        keywords = [server.hostname, "PIPELINING", "ENHANCEDSTATUSCODES", "DSN", "SMTPUTF8", *kept]
         return [f"250-{word}" for word in keywords[:-1]] + [f"250 {keywords[-1]}"]
 
     async def handle_HELO(self, server: SMTP, session: Session, _envelope: Envelope, hostname: str) -> str:  # noqa: N802

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from services.inbound.policy import MAX_BY_ADDRESS, MAX_CONNECTIONS, Check
+from services.inbound.quotas import Quotas
+from services.inbound.space import Space
 from shared.clock import Clock
 from shared.protocol.grammar import Path
 from shared.protocol.reply import S421_TOO_MANY_CONNECTIONS, Reply
@@ -90,6 +92,7 @@ class Parts:
     acceptor: Acceptor
     uploads: Uploads
     hosted: HostedDomains
+    quotas: Quotas
     bus: Wakes
     clock: Clock
     connections: Connections
@@ -97,3 +100,4 @@ class Parts:
     checks: tuple[Check, ...] = ()
     #: Who gets mail for the bare <postmaster>.
     postmaster: Path | None = None
+    space: Space = field(default_factory=Space)

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 from shared.protocol import reply as r
 from shared.protocol.grammar import Path, PathCommand
+from shared.protocol.notification import OF_RCPT
 from shared.protocol.reply import Reply
 
 #: Octets of a message. RELIABILITY 8, ours.
@@ -29,6 +30,8 @@ MAX_JUNK: Final = 100
 ERROR_SLEEP: Final = 1.0
 #: Commands answered with 4xx before we close. Postfix smtpd_recipient_overshoot_limit.
 MAX_OVERSHOOT: Final = 1_000
+#: Seconds for which a count of a domain's queue is good.
+MAX_QUOTA_AGE: Final = 1.0
 #: Connections from one address (Postfix smtpd_client_connection_count_limit), loopback apart, and in all.
 MAX_BY_ADDRESS: Final = 50
 MAX_CONNECTIONS: Final = 5_000
@@ -65,7 +68,7 @@ class Check(Protocol):
 
 
 def refuse_mail(command: PathCommand, max_message: int) -> Reply | None:
-    """Why MAIL is refused, or None. RFC 1870 6.1, RFC 6152 2."""
+    """Why MAIL is refused, or None. RFC 1870 6.1, 6152 2, 6531 3.4, 3461 4.3."""
     for name, value in command.parameters.items():
         match name, value.upper():
             case "SIZE", size if size.isdigit() and len(size) <= 20:
@@ -73,17 +76,23 @@ def refuse_mail(command: PathCommand, max_message: int) -> Reply | None:
                     return r.S552_TOO_BIG
             case "BODY", ("7BIT" | "8BITMIME"):
                 pass
-            case (("SIZE" | "BODY"), _):
+            case "SMTPUTF8", "":
+                pass
+            case (("RET" | "ENVID"), _):
+                pass
+            case (("SIZE" | "BODY" | "SMTPUTF8"), _):
                 return r.S501_SYNTAX
             case _:
                 return r.S555_UNKNOWN_PARAMETER
-    return None
+    return None if command.path.is_ascii or "SMTPUTF8" in command.parameters else r.S553_NEEDS_SMTPUTF8
 
 
-def refuse_rcpt(command: PathCommand, recipients: int) -> Reply | None:
+def refuse_rcpt(command: PathCommand, recipients: int, *, is_smtputf8: bool) -> Reply | None:
     """Why RCPT is refused before the domain is looked up, or None."""
-    if command.parameters:
+    if not command.parameters.keys() <= set(OF_RCPT):
         return r.S555_UNKNOWN_PARAMETER
+    if not is_smtputf8 and not (command.path.is_ascii and all(x.isascii() for x in command.parameters.values())):
+        return r.S553_NEEDS_SMTPUTF8
     if recipients >= MAX_RECIPIENTS:
         return r.S452_TOO_MANY_RECIPIENTS
     if command.path.domain.startswith("["):

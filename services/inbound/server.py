@@ -14,7 +14,8 @@ from services.inbound import policy
 from services.inbound.line import Line, PeerGone
 from services.inbound.parts import Parts
 from services.inbound.policy import Peer
-from services.inbound.transaction import Transaction
+from services.inbound.transaction import Envelope, Transaction
+from shared.protocol import notification
 from shared.protocol import reply as r
 from shared.protocol.dotstuff import ContentReader
 from shared.protocol.grammar import BadSyntax, parse_command, parse_mail, parse_rcpt
@@ -82,7 +83,7 @@ class InboundConnection(Line):
 
     async def _command(self, line: bytes) -> None:
         try:
-            command = parse_command(line)
+            command = parse_command(line, may_be_utf8=line[:5].upper() in (b"MAIL ", b"RCPT "))
         except BadSyntax as error:
             await self._refuse(r.S500_UNKNOWN_COMMAND, str(error))
             return
@@ -173,7 +174,7 @@ class InboundConnection(Line):
             await self._handshake(self._parts.tls)
 
     def _protocol_name(self, session: Session) -> str:
-        """RFC 3848."""
+        """RFC 3848; the names of RFC 6531 4.3 are the transaction's to say."""
         if not session.extended_smtp:
             return "SMTP"
         return "ESMTPS" if self._tls_protocol is not None else "ESMTP"
@@ -196,12 +197,15 @@ class InboundConnection(Line):
             return
         try:
             command = parse_mail(argument)
+            envelope = Envelope(
+                command.path, notification.of_mail(command.parameters), "SMTPUTF8" in command.parameters
+            )
         except BadSyntax as error:
-            await self._refuse(r.S501_BAD_ADDRESS, str(error))
+            await self._refuse(_syntax_reply(error), str(error))
             return
         refusal = policy.refuse_mail(command, self._parts.max_message)
-        transaction = Transaction(self._parts, Peer(self._address, helo), command.path, self._protocol_name(session))
-        refusal = refusal or await transaction.check_reverse_path()
+        transaction = Transaction(self._parts, Peer(self._address, helo), envelope, self._protocol_name(session))
+        refusal = refusal or self._parts.space.refusal or await transaction.check_reverse_path()
         if refusal is not None:
             await self._refuse(refusal, "MAIL")
             return
@@ -215,11 +219,13 @@ class InboundConnection(Line):
             return
         try:
             command = parse_rcpt(argument)
+            parameters = notification.of_rcpt(command.parameters)
         except BadSyntax as error:
-            await self._refuse(r.S501_BAD_ADDRESS, str(error))
+            await self._refuse(_syntax_reply(error), str(error))
             return
-        refusal = policy.refuse_rcpt(command, self._transaction.count)
-        refusal = refusal or await self._transaction.add_recipient(command.path)
+        is_smtputf8 = self._transaction.envelope.is_smtputf8
+        refusal = policy.refuse_rcpt(command, self._transaction.count, is_smtputf8=is_smtputf8)
+        refusal = refusal or await self._transaction.add_recipient(command.path, parameters)
         if refusal is not None:
             await self._refuse(refusal, f"RCPT {command.path}")
             return
@@ -268,6 +274,10 @@ class InboundConnection(Line):
                 self._is_over = True
                 await self._say(cut)
                 return False
+
+
+def _syntax_reply(error: BadSyntax) -> Reply:
+    return r.S501_SYNTAX if isinstance(error, notification.BadParameters) else r.S501_BAD_ADDRESS
 
 
 def factory(parts: Parts) -> Any:

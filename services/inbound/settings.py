@@ -1,12 +1,14 @@
 """What inbound is told."""
 
+from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, field_validator
 
 from services.inbound.policy import MAX_MESSAGE
 from shared.config import Listen, TlsSettings
-from shared.protocol.grammar import BadSyntax, Path, parse_rcpt
+from shared.protocol import grammar
+from shared.protocol.grammar import BadSyntax, parse_rcpt
 
 
 def _is_mailbox(value: str) -> str:
@@ -29,10 +31,23 @@ class InboundSettings(TlsSettings):
     max_message_bytes: int = Field(default=MAX_MESSAGE, ge=64 * 1024, le=1 << 31)
     #: Who gets mail for the bare <postmaster>, which every server must take (RFC 5321 4.5.1); it is refused while empty.
     postmaster: Annotated[str, AfterValidator(_is_mailbox)] = ""
+    #: A folder on the file system that the database lies on, where that is this machine; mail is refused with 452 and
+    #: readiness is red while fewer octets than this are free there.
+    disk_path: str = ""
+    min_free_bytes: int = Field(default=256 * 1024 * 1024, ge=0)
+    #: The same while the database is larger than this; 0 for no limit.
+    max_database_bytes: int = Field(default=0, ge=0)
     #: How long a transaction may go on after SIGTERM.
     drain_seconds: float = Field(default=30.0, ge=0)
 
+    @field_validator("disk_path")
+    @classmethod
+    def _is_folder(cls, value: str) -> str:
+        if value and not Path(value).is_dir():
+            raise ValueError("write the path of a folder on the file system that the database lies on")
+        return value
+
     @property
-    def postmaster_path(self) -> Path | None:
+    def postmaster_path(self) -> grammar.Path | None:
         """The same, parsed."""
         return parse_rcpt(f"TO:<{self.postmaster}>").path if self.postmaster else None

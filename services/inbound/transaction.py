@@ -4,6 +4,7 @@ A 250 is said only when the commit is durable; it then may be that the sender ne
 """
 
 import asyncio
+from dataclasses import dataclass
 from email.utils import format_datetime
 from typing import Final
 
@@ -14,12 +15,13 @@ from services.inbound.parts import Parts
 from services.inbound.policy import Peer, refuse_header
 from shared.bus.subjects import mail_queued
 from shared.domain.message import Message, Recipient
-from shared.domain.names import MessageId, RecipientId
+from shared.domain.names import BadName, MessageId, RecipientId, domain_name
 from shared.failpoint import failpoint
 from shared.protocol import reply as r
 from shared.protocol.grammar import Path, is_domain
 from shared.protocol.reply import Reply
 from shared.storage.accept import NotAccepted
+from shared.storage.hosted import HostedDomain
 
 log = structlog.get_logger()
 
@@ -27,13 +29,22 @@ log = structlog.get_logger()
 MAX_HELO: Final = 255
 
 
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What MAIL said. `dsn_parameters` in wire form (shared.protocol.notification)."""
+
+    reverse_path: Path
+    dsn_parameters: str = ""
+    is_smtputf8: bool = False
+
+
 class Transaction:
     """Used by one connection. What it raises is a fault of ours: 451. `protocol` is what Received says (RFC 3848)."""
 
-    def __init__(self, parts: Parts, peer: Peer, reverse_path: Path, protocol: str) -> None:
+    def __init__(self, parts: Parts, peer: Peer, envelope: Envelope, protocol: str) -> None:
         self._parts = parts
         self._peer = peer
-        self._reverse_path = reverse_path
+        self.envelope = envelope
         self._protocol = protocol
         self._id = MessageId(parts.clock.new_id())
         self._recipients: dict[str, Recipient] = {}
@@ -48,29 +59,40 @@ class Transaction:
     async def check_reverse_path(self) -> Reply | None:
         """Why a check refuses MAIL, or None."""
         for check in self._parts.checks:
-            if (refusal := await check.reverse_path(self._peer, self._reverse_path)) is not None:
+            if (refusal := await check.reverse_path(self._peer, self.envelope.reverse_path)) is not None:
                 return refusal
         return None
 
-    async def add_recipient(self, path: Path) -> Reply | None:
+    async def add_recipient(self, path: Path, dsn_parameters: str) -> Reply | None:
         """Takes a recipient of a hosted domain; the same one twice is taken once. Gives why not, or None."""
         if not path.domain:  # RFC 5321 4.5.1: the bare <postmaster> is who runs this server
             if self._parts.postmaster is None:
                 return r.S550_UNKNOWN_RECIPIENT
             path = self._parts.postmaster
-        hosted = await self._parts.hosted.find(path.domain, path.local_part)
+        hosted = await self._hosted(path)
         if hosted is None:
             return r.S550_NO_RELAY
         if not hosted.knows:
             return r.S550_UNKNOWN_RECIPIENT
+        if await self._parts.quotas.is_full(hosted):
+            return r.S452_MAILBOX_FULL
         for check in self._parts.checks:
             if (refusal := await check.forward_path(self._peer, path)) is not None:
                 return refusal
         key = f"{path.local_part}@{hosted.name}"
         if key not in self._recipients:
             recipient_id = RecipientId(self._parts.clock.new_id())
-            self._recipients[key] = Recipient(recipient_id, hosted.customer_id, hosted.id, hosted.name, key)
+            self._recipients[key] = Recipient(
+                recipient_id, hosted.customer_id, hosted.id, hosted.name, key, dsn_parameters
+            )
         return None
+
+    async def _hosted(self, path: Path) -> HostedDomain | None:
+        try:
+            name = path.domain if path.domain.isascii() else domain_name(path.domain)
+        except BadName:
+            return None
+        return await self._parts.hosted.find(name, path.local_part)
 
     async def begin_content(self) -> None:
         """Prepends our Received line. RFC 5321 4.4."""
@@ -94,13 +116,15 @@ class Transaction:
             return r.S451_LOCAL_TROUBLE
         message = Message(
             id=self._id,
-            reverse_path=str(self._reverse_path),
+            reverse_path=str(self.envelope.reverse_path),
             recipients=tuple(self._recipients.values()),
             size=self._content.size,
             sha256=self._content.sha256,
             has_eight_bit=self._content.has_eight_bit,
             helo=self._peer.helo,
             peer=self._peer.address,
+            dsn_parameters=self.envelope.dsn_parameters,
+            needs_smtputf8=self._needs_smtputf8(),
             content=small,
         )
         self._accepting = asyncio.create_task(self._accept(message))
@@ -130,6 +154,11 @@ class Transaction:
         for customer_id in {recipient.customer_id for recipient in message.recipients}:
             await self._parts.bus.publish(mail_queued(customer_id))
 
+    def _needs_smtputf8(self) -> bool:
+        """Whether the customer's server must know RFC 6531: what was declared and is ASCII after all goes to any."""
+        paths = [str(self.envelope.reverse_path), *self._recipients]
+        return self.envelope.is_smtputf8 and not (self._content.header.isascii() and all(x.isascii() for x in paths))
+
     def _refusal(self) -> Reply | None:
         if self._content.is_too_big:
             return r.S552_TOO_BIG
@@ -145,9 +174,10 @@ class Transaction:
 
     def _received(self) -> bytes:
         helo = self._peer.helo[:MAX_HELO]
+        protocol = f"UTF8{self._protocol.removeprefix('E')}" if self.envelope.is_smtputf8 else self._protocol
         name = helo if is_domain(helo) else "unknown"  # nothing of the peer's stands in a header unproved
         address = f"IPv6:{self._peer.address}" if ":" in self._peer.address else self._peer.address
         return (
-            f"Received: from {name} ([{address}])\r\n\tby {self._parts.hostname} with {self._protocol} id {self._id.hex};\r\n"
+            f"Received: from {name} ([{address}])\r\n\tby {self._parts.hostname} with {protocol} id {self._id.hex};\r\n"
             f"\t{format_datetime(self._parts.clock.now())}\r\n"
         ).encode("ascii", "replace")

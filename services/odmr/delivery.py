@@ -15,15 +15,16 @@ from services.odmr.keeper import Keeper
 from services.odmr.parts import Parts
 from services.odmr.settler import Settler
 from services.odmr.supply import Supply
-from shared.domain.disposition import Delivered, decide
+from shared.domain.disposition import Broken, Delivered, Disposition, decide
 from shared.domain.message import LeasedRecipient
 from shared.domain.names import RecipientId
 from shared.failpoint import failpoint
-from shared.protocol.dotstuff import BareLineEnd
 from shared.protocol.events import ContentWanted, Finished, Outcome, Ready, SenderEnded, Stage, Waiting
 from shared.protocol.flight import Step, Transaction
+from shared.protocol.notification import wants
 from shared.protocol.sender import SmtpSender
 from shared.protocol.window import Window
+from shared.storage.engine import CONNECTION_LOST
 from shared.storage.sessions import TurnedSession
 from shared.storage.spool import ContentMissing, Lease
 from shared.tls import Stream
@@ -65,10 +66,12 @@ class Delivery:
         self._sender = SmtpSender(parts.profile.hostname, may_pipeline=not line_a_record)
         self._window = Window()
         self._settler = Settler(parts.spool, lease)
-        self._keeper = Keeper(parts.spool, lease, record.credential_id, parts.terms, parts.clock)
+        self._keeper = Keeper(parts.spool, lease, record.credential_id, record.domains, parts.terms, parts.clock)
         self._supply = Supply(parts.spool, lease, record.domains, self._keeper, rows)
         self._in_flight: dict[int, list[LeasedRecipient]] = {}
         self._next_key = 0
+        #: Why our own code failed on a message in flight.
+        self._faults: dict[int, str] = {}
         self._replied: tuple[int, Step | None] = (-1, None)
         self._deadline = 0.0
         #: What must change before another message may be begun, where too many are unsettled.
@@ -227,7 +230,12 @@ class Delivery:
             self._blocked_on = None
             if not self._supply.is_at_hand and not await self._write_out():
                 return
+            if any(rows[0].is_suspect for rows in self._in_flight.values()):
+                return
             group = await self._supply.next_group()
+            if group is not None and group[0].is_suspect and self._in_flight:
+                self._supply.put_back(group)
+                return
         if group is not None:
             self._begin(group)
         elif not self._in_flight:
@@ -250,6 +258,9 @@ class Delivery:
                 first.size,
                 first.has_eight_bit,
                 first.sends_eight_bit,
+                first.needs_smtputf8,
+                first.mail_parameters,
+                tuple(row.rcpt_parameters for row in group),
             )
         )
         if self._sender.in_flight > in_flight:
@@ -267,14 +278,14 @@ class Delivery:
         """Nothing is due: waits for mail, for the end, or until a sign of life is due."""
         self._supply.takes_back_off = False
         mail = asyncio.create_task(self._mail.wait())
-        stop = asyncio.create_task(self._parts.stopping.wait())
+        ends = [asyncio.create_task(event.wait()) for event in (self._parts.stopping, self._keeper.lost)]
         try:
             done, _ = await asyncio.wait(
-                {mail, stop, self._read()}, timeout=self._rest_time(), return_when=asyncio.FIRST_COMPLETED
+                {mail, *ends, self._read()}, timeout=self._rest_time(), return_when=asyncio.FIRST_COMPLETED
             )
         finally:
-            mail.cancel()
-            stop.cancel()
+            for task in (mail, *ends):
+                task.cancel()
         if self._reading in done:
             self._take_data()
         elif not done and self._may_rest():
@@ -304,8 +315,11 @@ class Delivery:
             if said != row.size:
                 raise ContentMissing(f"message {row.message_id} ends after {said} of {row.size} octets")
             self._sender.end_content()
-        except (ContentMissing, BareLineEnd) as error:
-            log.error("content.broken", message_id=str(row.message_id), error=f"{type(error).__name__}: {error}")
+        except (*CONNECTION_LOST, asyncio.CancelledError):
+            raise
+        except Exception as error:  # whatever it is, this message must not stop those behind it for ever
+            self._faults[key] = f"our own fault: {type(error).__name__}: {error}"
+            log.exception("content.broken", message_id=str(row.message_id))
             self._sender.abort("our own content cannot be sent")
 
     def _record_outcomes(self, key: int, outcomes: tuple[Outcome, ...]) -> None:
@@ -318,12 +332,12 @@ class Delivery:
         if surplus:
             log.info("recipients.in_another_transaction", count=len(surplus))
             self._supply.put_back([group[i] for i in surplus])
-        now = self._parts.clock.now()
+        fault = self._faults.pop(key, None)
         rows = [
-            (row, decide(outcome, attempts=row.attempts, age=max(now - row.received_at, _NOT_YET), fail_after=row.fail_after))
+            (row, Broken(fault) if fault else self._disposition(row, outcome))
             for i, (row, outcome) in enumerate(zip(group, outcomes, strict=True))
             if i not in surplus
-        ]  # fmt: skip
+        ]
         if any(isinstance(disposition, Delivered) for _, disposition in rows):
             self._messages += 1
             self._octets += group[0].size
@@ -334,6 +348,16 @@ class Delivery:
                 recipient_id=str(row.id),
             )
         self._settler.put([(RecipientId(row.id), disposition) for row, disposition in rows])
+
+    def _disposition(self, row: LeasedRecipient, outcome: Outcome) -> Disposition:
+        return decide(
+            outcome,
+            attempts=row.attempts,
+            age=max(self._parts.clock.now() - row.received_at, _NOT_YET),
+            fail_after=row.fail_after,
+            holds_refused=row.holds_refused,
+            owes_success=not self._sender.passes_dsn and wants("SUCCESS", row.rcpt_parameters),
+        )
 
 
 _NOT_YET: Final = timedelta(0)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 
 import structlog
 
@@ -18,16 +19,25 @@ class Keeper:
     """Renews every third of the lease time. Trust runs from when a renewal was asked for, not from its answer."""
 
     def __init__(
-        self, spool: Spool, lease: Lease, credential_id: CredentialId, terms: LeaseTerms, clock: Clock
+        self,
+        spool: Spool,
+        lease: Lease,
+        credential_id: CredentialId,
+        asked: Sequence[str],
+        terms: LeaseTerms,
+        clock: Clock,
     ) -> None:
         self._spool = spool
         self._lease = lease
         self._credential_id = credential_id
+        self._asked = frozenset(asked)
         self._terms = terms
         self._clock = clock
         self._trusted_until = 0.0
         self._domains: frozenset[str] | None = None
         self._task: asyncio.Task[None] | None = None
+        #: Set when the lease is lost for good: it ran out, or its customer, credential or last domain was taken away.
+        self.lost = asyncio.Event()
 
     async def start(self) -> None:
         """Renews once, so that trust has a known beginning, and goes on by itself."""
@@ -58,6 +68,7 @@ class Keeper:
             except LeaseLost:
                 log.warning("lease.lost")
                 self._trusted_until = 0.0
+                self.lost.set()
                 return
             except CONNECTION_LOST as error:
                 log.warning("lease.not_renewed", error=str(error))
@@ -65,4 +76,6 @@ class Keeper:
     async def _renew(self) -> None:
         asked = self._clock.monotonic()
         self._domains = await self._spool.renew(self._lease, self._terms.time, self._credential_id)
+        if not self._domains & self._asked:
+            raise LeaseLost
         self._trusted_until = asked + self._terms.trust.total_seconds()

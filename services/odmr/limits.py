@@ -2,14 +2,9 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
 
 from shared.domain.lease import MAX_SESSIONS
-from shared.protocol.flight import Step
-
-#: Seconds for the answer to EHLO, HELO, RSET and NOOP (as for MAIL), and to QUIT, after which nothing is lost.
-_OTHER_REPLY: Final = 300.0
-_QUIT_REPLY: Final = 60.0
+from shared.protocol.flight import BLOCK_TIME, REPLY_TIME, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +15,12 @@ class Limits:
 
     idle: float = 300.0
     login: float = 1_800.0
-    greeting: float = 300.0
-    mail: float = 300.0
-    rcpt: float = 300.0
-    data: float = 120.0
-    block: float = 180.0
-    dot: float = 600.0
+    greeting: float = REPLY_TIME[Step.GREETING]
+    mail: float = REPLY_TIME[Step.MAIL]
+    rcpt: float = REPLY_TIME[Step.RCPT]
+    data: float = REPLY_TIME[Step.DATA]
+    block: float = BLOCK_TIME
+    dot: float = REPLY_TIME[Step.DOT]
     #: Between two signs of life on a live session. Exim closes after 300 s of silence; R63: 240 at most.
     noop: float = 240.0
     #: After so long a live session ends with QUIT; the customer calls again.
@@ -43,6 +38,5 @@ class Limits:
             Step.RCPT: self.rcpt,
             Step.DATA: self.data,
             Step.DOT: self.dot,
-            Step.QUIT: _QUIT_REPLY,
         }
-        return by_step.get(step, _OTHER_REPLY)
+        return by_step.get(step, REPLY_TIME[step])

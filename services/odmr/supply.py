@@ -96,7 +96,8 @@ class Supply:
 
         The queue counts as empty when a lease that began with nothing left in memory gives nothing.
         """
-        if len(self._rows) < READ_AHEAD_AT and self._ahead is None and not self._is_exhausted:
+        is_alone = bool(self._rows) and self._rows[0].is_suspect
+        if len(self._rows) < READ_AHEAD_AT and self._ahead is None and not self._is_exhausted and not is_alone:
             self._ahead = asyncio.create_task(self._lease_more())
         if self._ahead is not None and (self._ahead.done() or not self._rows):
             rows = await self._ahead

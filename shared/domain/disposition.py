@@ -13,15 +13,18 @@ from shared.protocol.events import Outcome, Stage
 
 #: How long after its arrival a message is queued on although the customer's server refuses the envelope with a 5xx.
 DEFAULT_FAIL_AFTER: Final = timedelta(hours=4)
+#: How often our own code may fail on a message that is sent alone, before it is held. DESIGN, decided 13.
+MAX_FAULTS: Final = 3
 #: Refusals that follow from an earlier one or from a misunderstanding, and say nothing of the message.
 CONSEQUENCES: Final = frozenset({500, 502, 503})
 
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """The customer's server has it."""
+    """The customer's server has it. A DSN is owed when one was asked for and that server knows none (RFC 3461 5.2.2)."""
 
     reply: str
+    owes_dsn: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +56,42 @@ class Held:
     reason: str
 
 
-Disposition = Delivered | Deferred | Failed | Uncertain | Held
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """Our own code failed on it: tried again alone, and held for an operator after MAX_FAULTS more."""
+
+    reason: str
+
+
+Disposition = Delivered | Deferred | Failed | Uncertain | Held | Broken
 
 _NOW: Final = timedelta(0)
 
 
 def decide(
-    outcome: Outcome, *, attempts: int, age: timedelta, fail_after: timedelta = DEFAULT_FAIL_AFTER
+    outcome: Outcome,
+    *,
+    attempts: int,
+    age: timedelta,
+    fail_after: timedelta = DEFAULT_FAIL_AFTER,
+    holds_refused: bool = False,
+    owes_success: bool = False,
 ) -> Disposition:
-    """The disposition of a recipient that was tried `attempts` times before and arrived `age` ago."""
+    """The disposition of a recipient that was tried `attempts` times before and arrived `age` ago.
+
+    `fail_after` and `holds_refused` are its domain's policies; `owes_success` when a success is ours to tell.
+    """
+    decided = _decide(outcome, attempts, is_old=age >= fail_after)
+    match decided:
+        case Failed(reply) if holds_refused:
+            return Held(reply)
+        case Delivered(reply):
+            return Delivered(reply, owes_success)
+        case _:
+            return decided
+
+
+def _decide(outcome: Outcome, attempts: int, *, is_old: bool) -> Disposition:
     text = str(outcome.reply) if outcome.reply else outcome.stage.value
     match outcome.stage:
         case Stage.AFTER_DOT:
@@ -70,10 +100,10 @@ def decide(
             return Deferred(text, _NOW)
         case Stage.NEEDS_8BITMIME:
             return Held(text)
-        case Stage.OVER_SIZE:  # RFC 1870 6.1: the size can only be too big for ever
+        case Stage.OVER_SIZE | Stage.NEEDS_SMTPUTF8:  # RFC 1870 6.1, RFC 6531 3.2: so it is for ever
             return Failed(text)
         case Stage.MAIL | Stage.RCPT | Stage.DATA:
-            return _refused(outcome, text, attempts, is_final=age >= fail_after)
+            return _refused(outcome, text, attempts, is_final=is_old)
         case Stage.DOT:
             if outcome.reply is not None and outcome.reply.is_positive:
                 return Delivered(text)

@@ -16,10 +16,11 @@ class RecipientState(enum.Enum):
     FAILED = "failed"
     EXPIRED = "expired"
     HELD = "held"
+    DELETED = "deleted"
 
 
 #: From these no move leads away; the reaper takes the row once no DSN is due.
-TERMINAL = frozenset({RecipientState.DELIVERED, RecipientState.FAILED, RecipientState.EXPIRED})
+TERMINAL = frozenset({RecipientState.DELIVERED, RecipientState.FAILED, RecipientState.EXPIRED, RecipientState.DELETED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,8 @@ class Recipient:
     domain_id: DomainId
     domain: DomainName
     forward_path: str
+    #: NOTIFY and ORCPT in wire form (shared.protocol.notification).
+    dsn_parameters: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,9 @@ class Message:
     has_eight_bit: bool
     helo: str
     peer: str
+    #: RET and ENVID in wire form.
+    dsn_parameters: str = ""
+    needs_smtputf8: bool = False
     content: bytes | None = field(default=None, repr=False)
 
 
@@ -66,3 +72,10 @@ class LeasedRecipient:
     #: The domain's policies: 8-bit content goes to a server without 8BITMIME; how long a 5xx before the content is no end.
     sends_eight_bit: bool
     fail_after: timedelta
+    #: Held where a refusal would be final (`when_refused`).
+    holds_refused: bool = False
+    needs_smtputf8: bool = False
+    mail_parameters: str = ""
+    rcpt_parameters: str = ""
+    #: It was sent before when our own side died: it goes alone.
+    is_suspect: bool = False

@@ -153,6 +153,7 @@ class Stage(enum.Enum):
 
     NOT_SENT = "not sent"  # nothing of it was said: the session ended before
     NEEDS_8BITMIME = "needs 8BITMIME"  # RFC 6152 3: the server does not offer it
+    NEEDS_SMTPUTF8 = "needs SMTPUTF8"  # RFC 6531 3.2: the server does not offer it
     OVER_SIZE = "over the server's SIZE"  # RFC 1870 6.1
     MAIL = "MAIL"
     RCPT = "RCPT"

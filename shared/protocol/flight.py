@@ -1,6 +1,7 @@
 """One transaction on its way: what was said of it, and what became of each of its recipients."""
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -26,6 +27,17 @@ class Step(enum.Enum):
     QUIT = "QUIT"
 
 
+#: Seconds for the reply to each command, and for a block of content to be taken. RFC 5321 4.5.3.2; EHLO, HELO, RSET and
+#: NOOP as MAIL; after QUIT nothing is lost.
+REPLY_TIME: Final[Mapping[Step, float]] = {
+    **dict.fromkeys(Step, 300.0),
+    Step.DATA: 120.0,
+    Step.DOT: 600.0,
+    Step.QUIT: 60.0,
+}
+BLOCK_TIME: Final = 180.0
+
+
 class Form(enum.Enum):
     """How commands go out; each is what the server offers and has shown that it can."""
 
@@ -46,6 +58,41 @@ class Transaction:
     has_eight_bit: bool = False
     #: Send 8-bit content also to a server that does not say that it takes it (it most likely does).
     sends_eight_bit: bool = False
+    #: RFC 6531: its addresses or its header are not ASCII.
+    needs_smtputf8: bool = False
+    #: RET and ENVID, and for each forward-path NOTIFY and ORCPT, in wire form (shared.protocol.notification).
+    mail_parameters: str = ""
+    rcpt_parameters: tuple[str, ...] = ()
+    #: What our connector knows the message by; "" for a peer that did not ask (DESIGN, decided 5).
+    id: str = ""
+
+    def refusal(self, keywords: Mapping[str, str]) -> Stage | None:
+        """Why a server with these EHLO keywords cannot be sent it, or None. RFC 1870 6.1, 6152 3, 6531 3.2."""
+        limit = keywords.get("SIZE", "")
+        if self.needs_smtputf8 and "SMTPUTF8" not in keywords:
+            return Stage.NEEDS_SMTPUTF8
+        if self.has_eight_bit and "8BITMIME" not in keywords and not self.sends_eight_bit:
+            return Stage.NEEDS_8BITMIME
+        if limit.isascii() and limit.isdigit() and 0 < int(limit) < self.size:
+            return Stage.OVER_SIZE
+        return None
+
+    def mail_command(self, keywords: Mapping[str, str]) -> str:
+        """MAIL with the parameters that the server offers to take, and no others."""
+        offered = {
+            f"SIZE={self.size}": "SIZE" in keywords,
+            "BODY=8BITMIME": self.has_eight_bit and "8BITMIME" in keywords,
+            "SMTPUTF8": self.needs_smtputf8,
+            self.mail_parameters: bool(self.mail_parameters) and "DSN" in keywords,
+            f"XODMRID={self.id}": bool(self.id),
+        }
+        return " ".join((f"MAIL FROM:<{self.reverse_path}>", *(word for word, is_said in offered.items() if is_said)))
+
+    def rcpt_command(self, recipient: int, keywords: Mapping[str, str]) -> str:
+        """RCPT of one forward-path, with its DSN parameters where they are offered (RFC 3461 5.2.1)."""
+        command = f"RCPT TO:<{self.forward_paths[recipient]}>"
+        parameters = self.rcpt_parameters[recipient] if self.rcpt_parameters else ""
+        return f"{command} {parameters}" if parameters and "DSN" in keywords else command
 
 
 class Progress(enum.Enum):

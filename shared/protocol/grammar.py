@@ -17,18 +17,24 @@ MAX_PATH: Final = 256
 MAX_ATRN_DOMAINS: Final = 1_000
 
 _VERB: Final = re.compile(rb"([A-Za-z]+)(?: +(.*?) *)?\Z", re.DOTALL)
+#: RFC 6531 3.3: what an address may hold beyond ASCII. Controls, separators of lines, and what turns the direction of
+#: writing or has no width are left out: they would only serve to deceive who reads a log.
+_WIDE: Final = r"\u00a1-\u1fff\u2070-\ud7ff\uf900-\ufefe\uff00-\ufff8\U00010000-\U000dffff"
 _PRINTABLE: Final = re.compile(r"[\x20-\x7e]*\Z")
+_PRINTABLE_UTF8: Final = re.compile(rf"[\x20-\x7e{_WIDE}]*\Z")
 _LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 _DOMAIN: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\Z")
-_ATEXT: Final = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+_WIDE_LABEL: Final = rf"[A-Za-z0-9{_WIDE}](?:[A-Za-z0-9{_WIDE}-]*[A-Za-z0-9{_WIDE}])?"
+_WIDE_DOMAIN: Final = rf"{_WIDE_LABEL}(?:\.{_WIDE_LABEL})*"
+_ATEXT: Final = rf"[A-Za-z0-9!#$%&'*+/=?^_`{{|}}~{_WIDE}-]+"
 _DOT_STRING: Final = rf"{_ATEXT}(?:\.{_ATEXT})*"
-_QUOTED: Final = r'"(?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\[\x20-\x7e])*"'
+_QUOTED: Final = rf'"(?:[\x20\x21\x23-\x5b\x5d-\x7e{_WIDE}]|\\[\x20-\x7e])*"'
 _ROUTE: Final = rf"(?:@{_LABEL}(?:\.{_LABEL})*(?:,@{_LABEL}(?:\.{_LABEL})*)*:)?"
 _PATH: Final = re.compile(
-    rf"<{_ROUTE}(?P<local>{_DOT_STRING}|{_QUOTED})@(?P<domain>{_LABEL}(?:\.{_LABEL})*|\[[A-Za-z0-9.:]+\])>(?P<rest>.*)\Z"
+    rf"<{_ROUTE}(?P<local>{_DOT_STRING}|{_QUOTED})@(?P<domain>{_WIDE_DOMAIN}|\[[A-Za-z0-9.:]+\])>(?P<rest>.*)\Z"
 )
 _POSTMASTER: Final = re.compile(r"<postmaster>(?P<rest>.*)\Z", re.IGNORECASE)
-_PARAMETER: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([\x21-\x3c\x3e-\x7e]+))?\Z")
+_PARAMETER: Final = re.compile(rf"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([\x21-\x3c\x3e-\x7e{_WIDE}]+))?\Z")
 
 
 class BadSyntax(Exception):
@@ -53,6 +59,11 @@ class Path:
     def __str__(self) -> str:
         return f"{self.local_part}@{self.domain}" if self.domain else self.local_part
 
+    @property
+    def is_ascii(self) -> bool:
+        """Whether a server without SMTPUTF8 can be told it."""
+        return str(self).isascii()
+
 
 @dataclass(frozen=True, slots=True)
 class PathCommand:
@@ -62,14 +73,17 @@ class PathCommand:
     parameters: dict[str, str] = field(default_factory=dict)
 
 
-def parse_command(line: bytes) -> Command:
-    """One command line without its end. Raises BadSyntax; octets over 0x7e and controls never pass."""
+def parse_command(line: bytes, *, may_be_utf8: bool = False) -> Command:
+    """One command line without its end. Raises BadSyntax; controls never pass, nor octets over 0x7e but those of RFC 6531."""
     found = _VERB.match(line)
     if not found:
         raise BadSyntax("no verb")
-    argument = (found[2] or b"").decode("latin-1")
-    if not _PRINTABLE.match(argument):
-        raise BadSyntax("octets that are no printable ASCII")
+    try:
+        argument = (found[2] or b"").decode("utf-8" if may_be_utf8 else "latin-1")
+    except UnicodeDecodeError:
+        raise BadSyntax("octets that are no UTF-8") from None
+    if not (_PRINTABLE_UTF8 if may_be_utf8 else _PRINTABLE).match(argument):
+        raise BadSyntax("octets that are not printable")
     return Command(found[1].decode("ascii").upper(), argument)
 
 
@@ -124,9 +138,10 @@ def _parse_path(text: str) -> PathCommand:
     if not found:
         raise BadSyntax("no path in angle brackets")
     local_part, domain = found["local"], found["domain"]
-    if len(local_part) > MAX_LOCAL_PART or len(domain) > MAX_DOMAIN or len(local_part) + len(domain) + 1 > MAX_PATH - 2:
+    lengths = len(local_part.encode()), len(domain.encode())  # RFC 6531 3.3: limits are in octets
+    if lengths[0] > MAX_LOCAL_PART or lengths[1] > MAX_DOMAIN or sum(lengths) + 1 > MAX_PATH - 2:
         raise BadSyntax("path too long")
-    if not domain.startswith("[") and not is_domain(domain):
+    if domain.isascii() and not domain.startswith("[") and not is_domain(domain):
         raise BadSyntax("no domain")
     return PathCommand(Path(local_part, domain), _parse_parameters(found["rest"]))
 

@@ -81,6 +81,8 @@ S450_TOO_MANY_SESSIONS: Final = _say(450, "4.7.0", "Too many sessions of yours, 
 S450_BUSY: Final = _say(450, "4.7.0", "Another session has your mail, try again later")  # RFC 2645 7
 S451_CANNOT_TURN: Final = _say(451, "4.3.0", "Unable to process ATRN request now")  # RFC 2645 7
 S451_LOCAL_TROUBLE: Final = _say(451, "4.3.0", "Local trouble, try again later")
+S452_MAILBOX_FULL: Final = _say(452, "4.2.2", "The queue for that domain is full; try again later")
+S452_NO_SPACE: Final = _say(452, "4.3.1", "No space for mail now; try again later")
 S452_TOO_MANY_RECIPIENTS: Final = _say(452, "4.5.3", "Too many recipients")
 S453_NO_MAIL: Final = _say(453, "4.2.0", "You have no mail")  # RFC 2645 7
 S454_AUTH_UNAVAILABLE: Final = _say(454, "4.7.0", "Temporary authentication failure")  # RFC 4954 6
@@ -108,6 +110,7 @@ S550_NO_RELAY: Final = _say(550, "5.7.1", "We do not take mail for that domain")
 S552_TOO_BIG: Final = _say(552, "5.3.4", "Message is over the size limit")  # RFC 1870 6.1
 S554_LOOP: Final = _say(554, "5.4.6", "Too many hops, the mail loops")  # RFC 5321 6.3
 S554_HEADER_TOO_BIG: Final = _say(554, "5.6.0", "Header section is over the size limit")
+S553_NEEDS_SMTPUTF8: Final = _say(553, "5.6.7", "Say SMTPUTF8 with MAIL for such an address")  # RFC 6531 3.5
 S555_UNKNOWN_PARAMETER: Final = _say(555, "5.5.4", "Parameter not recognized or not implemented")
 
 

@@ -1,4 +1,4 @@
-"""The SMTP client that takes the line after the turn. RFC 5321, 1870, 2920, 3030, 6152.
+"""The SMTP client that takes the line after the turn. RFC 5321, 1870, 2920, 3030, 3461, 6152, 6531.
 
 It takes many transactions and tells the outcome of each forward-path. How many are in flight is a matter of Form: with
 PIPELINING and CHUNKING messages follow one another without a wait, inside a window; the first refusal ends that, and from
@@ -49,7 +49,7 @@ class _Expected:
 class SmtpSender:
     """Bytes in, events out, commands in `data_to_send`. Begins with the server's greeting."""
 
-    def __init__(self, hostname: str, *, may_pipeline: bool = True) -> None:
+    def __init__(self, hostname: str, *, may_pipeline: bool = True, is_greeted: bool = False) -> None:
         self._hostname = hostname
         self._may_pipeline = may_pipeline
         self._may_chunk = True
@@ -74,6 +74,9 @@ class SmtpSender:
         self.replies = 0
         #: Octets of content that may be in flight (shared.protocol.window); one message always may.
         self.window_octets = START
+        if is_greeted:  # by who opened the line (shared.protocol.opening)
+            self._waiting.clear()
+            self._command(f"EHLO {hostname}", _Expected(Step.EHLO))
 
     @property
     def waits_for(self) -> Step | None:
@@ -88,6 +91,11 @@ class SmtpSender:
         if not self._may_chunk or "CHUNKING" not in self._keywords:
             return Form.GROUPED
         return Form.CHUNKED if self._was_refused else Form.WIDE
+
+    @property
+    def passes_dsn(self) -> bool:
+        """The server takes DSN parameters: from there on its word to the sender is its own (RFC 3461 5.2.1)."""
+        return "DSN" in self._keywords
 
     @property
     def is_over(self) -> bool:
@@ -152,17 +160,14 @@ class SmtpSender:
             raise SenderError(f"{len(transaction.forward_paths)} recipients")
         self._told_ready = False
         flight = Flight(transaction, self.form)
-        declares = transaction.has_eight_bit and "8BITMIME" in self._keywords
-        refusal = self._cannot_take(transaction, declares=declares)
+        refusal = transaction.refusal(self._keywords)
         if refusal is not None:
             flight.decide(Outcome(refusal))
             self._events.append(Finished(transaction.key, _outcomes(flight)))
             return
         self._flights.append(flight)
         self._octets_in_flight += transaction.size
-        size = f" SIZE={transaction.size}" if "SIZE" in self._keywords else ""
-        body = " BODY=8BITMIME" if declares else ""
-        self._command(f"MAIL FROM:<{transaction.reverse_path}>{size}{body}", _Expected(Step.MAIL, flight))
+        self._command(transaction.mail_command(self._keywords), _Expected(Step.MAIL, flight))
         if flight.form is Form.ONE_BY_ONE:
             return
         for i in range(len(transaction.forward_paths)):
@@ -239,17 +244,10 @@ class SmtpSender:
             return len(self._flights) == 1 and self._flights[0].form is form
         return self._octets_in_flight < self.window_octets and len(self._flights) < MAX_IN_FLIGHT
 
-    def _cannot_take(self, transaction: Transaction, *, declares: bool) -> Stage | None:
-        limit = self._keywords.get("SIZE", "")
-        if transaction.has_eight_bit and not declares and not transaction.sends_eight_bit:
-            return Stage.NEEDS_8BITMIME
-        if limit.isascii() and limit.isdigit() and 0 < int(limit) < transaction.size:
-            return Stage.OVER_SIZE
-        return None
-
     def _rcpt(self, flight: Flight, recipient: int) -> None:
-        path = flight.transaction.forward_paths[recipient]
-        self._command(f"RCPT TO:<{path}>", _Expected(Step.RCPT, flight, recipient))
+        self._command(
+            flight.transaction.rcpt_command(recipient, self._keywords), _Expected(Step.RCPT, flight, recipient)
+        )
 
     def _want_content(self, flight: Flight) -> None:
         flight.progress = Progress.CONTENT
@@ -382,7 +380,7 @@ class SmtpSender:
 
     def _command(self, line: str, expected: _Expected) -> None:
         self._waiting.append(expected)
-        self._out += line.encode("ascii") + b"\r\n"
+        self._out += line.encode() + b"\r\n"  # beyond ASCII only where SMTPUTF8 is offered
 
 
 def _outcomes(flight: Flight) -> tuple[Outcome, ...]:

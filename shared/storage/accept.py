@@ -33,20 +33,24 @@ WITH taken AS (
     WHERE m.uploaded AND u.message_id = m.id AND u.expires_at > now()
     RETURNING u.message_id
 ), stored AS (
-    INSERT INTO messages (id, reverse_path, size, sha256, has_eight_bit, helo, peer, received_at)
-    SELECT m.id, m.reverse_path, m.size, m.sha256, m.has_eight_bit, m.helo, m.peer, now()
-    FROM unnest($1::uuid[], $2::boolean[], $3::text[], $4::bigint[], $5::bytea[], $6::boolean[], $7::text[], $8::text[])
-        AS m(id, uploaded, reverse_path, size, sha256, has_eight_bit, helo, peer)
+    INSERT INTO messages
+        (id, reverse_path, size, sha256, has_eight_bit, helo, peer, dsn_parameters, needs_smtputf8, received_at)
+    SELECT m.id, m.reverse_path, m.size, m.sha256, m.has_eight_bit, m.helo, m.peer, m.dsn_parameters, m.needs_smtputf8, now()
+    FROM unnest($1::uuid[], $2::boolean[], $3::text[], $4::bigint[], $5::bytea[], $6::boolean[], $7::text[], $8::text[],
+        $17::text[], $18::boolean[])
+        AS m(id, uploaded, reverse_path, size, sha256, has_eight_bit, helo, peer, dsn_parameters, needs_smtputf8)
     WHERE NOT m.uploaded OR m.id IN (SELECT message_id FROM taken)
     RETURNING id, size
 ), kept AS (
     INSERT INTO content (message_id, seq, bytes)
     SELECT c.message_id, 0, c.bytes FROM unnest($9::uuid[], $10::bytea[]) AS c(message_id, bytes)
 ), queued AS (
-    INSERT INTO recipients (id, message_id, customer_id, domain_id, domain, forward_path, size, received_at, next_at)
-    SELECT r.id, r.message_id, r.customer_id, r.domain_id, r.domain, r.forward_path, stored.size, now(), now()
-    FROM unnest($11::uuid[], $12::uuid[], $13::uuid[], $14::uuid[], $15::text[], $16::text[])
-        AS r(id, message_id, customer_id, domain_id, domain, forward_path)
+    INSERT INTO recipients
+        (id, message_id, customer_id, domain_id, domain, forward_path, dsn_parameters, size, received_at, next_at)
+    SELECT r.id, r.message_id, r.customer_id, r.domain_id, r.domain, r.forward_path, r.dsn_parameters, stored.size,
+        now(), now()
+    FROM unnest($11::uuid[], $12::uuid[], $13::uuid[], $14::uuid[], $15::text[], $16::text[], $19::text[])
+        AS r(id, message_id, customer_id, domain_id, domain, forward_path, dsn_parameters)
     JOIN stored ON stored.id = r.message_id
     RETURNING id, message_id, customer_id, domain_id, size, forward_path
 ), counted AS (
@@ -208,4 +212,7 @@ def _columns(messages: list[Message]) -> tuple[list[Any], ...]:
         [r.domain_id for _, r in rows],
         [r.domain for _, r in rows],
         [r.forward_path for _, r in rows],
+        [m.dsn_parameters for m in messages],
+        [m.needs_smtputf8 for m in messages],
+        [r.dsn_parameters for _, r in rows],
     )

@@ -15,6 +15,17 @@ from shared.storage.tables import customers, domain_recipients, domains, recipie
 #: States of a recipient in which its mail is on its way.
 _WAITING: Final = ("queued", "leased")
 _KEPT: Final = ("queued", "leased", "held", "failed", "expired")
+#: What a domain is made with; None for no limit.
+_POLICIES: Final = {
+    "fail_after_seconds": 14400,
+    "eight_bit": "hold",
+    "unknown_recipients": "accept",
+    "retention_days": None,
+    "delay_notice_seconds": 0,
+    "when_refused": "fail",
+    "max_messages": None,
+    "max_bytes": None,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +33,10 @@ class Domain:
     """A name that we take mail for, and its policies.
 
     `fail_after_seconds`: how long a 5xx before the content is no end. `eight_bit`: hold or send what a server without
-    8BITMIME may not take. `unknown_recipients`: accept or reject who is not in the domain's list.
+    8BITMIME may not take. `unknown_recipients`: accept or reject who is not in the domain's list. `retention_days`: when
+    mail that nobody fetched expires; None as the plan says. `delay_notice_seconds`: when senders hear that it still waits;
+    0 never. `when_refused`: fail (with a DSN) or hold what the server refuses for good. `max_messages` and `max_bytes`:
+    what may wait; None for no limit.
     """
 
     id: DomainId
@@ -31,6 +45,11 @@ class Domain:
     fail_after_seconds: int
     eight_bit: str
     unknown_recipients: str
+    retention_days: int | None
+    delay_notice_seconds: int
+    when_refused: str
+    max_messages: int | None
+    max_bytes: int | None
     created_at: datetime
 
 
@@ -44,9 +63,7 @@ class QueueFigures:
 
 
 _c = domains.c
-_SHOWN = (
-    _c.id, _c.customer_id, _c.name, _c.fail_after_seconds, _c.eight_bit, _c.unknown_recipients, _c.created_at,
-)  # fmt: skip
+_SHOWN = tuple(_c[name] for name in Domain.__slots__)
 
 
 class Domains(Nouns):
@@ -54,10 +71,7 @@ class Domains(Nouns):
 
     async def create(self, domain_id: DomainId, customer_id: CustomerId, name: DomainName) -> Domain:
         """A new domain of a customer that the caller has found. Raises Conflict when we host it already."""
-        values = {
-            "id": domain_id, "customer_id": customer_id, "name": name, "fail_after_seconds": 14400, "eight_bit": "hold",
-            "unknown_recipients": "accept", "created_at": func.now(),
-        }  # fmt: skip
+        values = {"id": domain_id, "customer_id": customer_id, "name": name, "created_at": func.now(), **_POLICIES}
         row = await self._write(insert(domains).values(**values).returning(*_SHOWN), f"the domain {name}")
         assert row is not None
         return Domain(**row)

@@ -58,6 +58,11 @@ async def answers(pool: Pool) -> bool:
     return bool(await pool.fetchval("SELECT true"))
 
 
+async def database_size(pool: Pool) -> int:
+    """Octets on disk of the database."""
+    return int(await pool.fetchval("SELECT pg_database_size(current_database())"))
+
+
 async def engine_answers(engine: AsyncEngine) -> bool:
     """The same of an engine."""
     async with engine.connect() as connection:

@@ -96,7 +96,7 @@ class Messages(Nouns):
                 _r.is_uncertain, _r.last_reply,
             )
             .join(recipients, _r.message_id == _m.id)
-            .join(customers, customers.c.id == _r.customer_id)
+            .outerjoin(customers, customers.c.id == _r.customer_id)  # the system's own mail is nobody's
             .where(_m.id.in_(ids), visible_to(principal))
             .order_by(_m.id.desc(), _r.id)
         )  # fmt: skip
@@ -120,13 +120,13 @@ class Messages(Nouns):
         """What happened, and of each recipient the forward-path, the state that its last event left, and the reply then."""
         query = (
             select(_e.at, _e.type, _e.recipient_id, _e.session_id, _e.detail)
-            .join(customers, customers.c.id == _e.customer_id)
+            .outerjoin(customers, customers.c.id == _e.customer_id)
             .where(_e.message_id == message_id, visible_to(principal))
             .order_by(_e.at, _e.recipient_id, _e.id)
         )
         rows = await self._all(query)
         paths = {row["recipient_id"]: row["detail"] for row in rows if row["type"] == "message.received"}
-        last = {row["recipient_id"]: (row["type"], row["detail"]) for row in rows}
+        last = {row["recipient_id"]: (row["type"], row["detail"]) for row in rows if row["type"].startswith("message.")}
         moments = tuple(
             Moment(
                 row["at"],
@@ -142,7 +142,7 @@ class Messages(Nouns):
 
 def _state(event: str) -> str:
     word = event.removeprefix("message.")
-    return "queued" if word in ("received", "deferred") else word
+    return "queued" if word in ("received", "deferred", "released", "retried") else word
 
 
 def _reply(event: str, detail: str) -> str:
@@ -158,7 +158,7 @@ def _ids(principal: Principal, wanted: Filter) -> Select[Any]:
         fits.append(_r.domain == wanted.domain)
     if wanted.state is not None:
         fits.append(_r.state == wanted.state)
-    one = select(_r.id).join(customers, customers.c.id == _r.customer_id).where(*fits).exists()
+    one = select(_r.id).outerjoin(customers, customers.c.id == _r.customer_id).where(*fits).exists()
     query = select(_m.id).where(one)
     if wanted.reverse_path is not None:
         query = query.where(_m.reverse_path == wanted.reverse_path)

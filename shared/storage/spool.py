@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, assert_never
 
-from shared.domain.disposition import Deferred, Delivered, Disposition, Failed, Held, Uncertain
+from shared.domain.disposition import MAX_FAULTS, Broken, Deferred, Delivered, Disposition, Failed, Held, Uncertain
 from shared.domain.lease import MAX_SESSIONS
 from shared.domain.message import LeasedRecipient
 from shared.domain.names import CustomerId, LeaseId, MessageId, RecipientId, SessionId
+from shared.domain.retry import back_off
 from shared.failpoint import failpoint
 from shared.storage.engine import Pool
 
@@ -26,21 +27,25 @@ RETURNING true
 
 #: Leases the next due rows of a customer, oldest first, and skips what another session has. With $7 also rows in
 #: back-off that this session has not tried: an explicit ATRN overrides back-off. $4 keeps the index scan off the dead.
+#: $8 asks for suspects, on which our own side died before, and no others; they are asked for one at a time.
 _LEASE: Final = """
 WITH due AS (
     SELECT r.id FROM recipients r
     WHERE r.customer_id = $3 AND r.state = 'queued' AND r.next_at >= $4 AND r.domain = ANY($5::text[])
+        AND (r.lost_leases > 0) = $8
         AND (r.next_at <= now() OR ($7 AND r.last_session_id IS DISTINCT FROM $2))
         AND EXISTS (SELECT FROM leases WHERE id = $1 AND leased_until > now())
     ORDER BY r.next_at, r.id LIMIT $6
     FOR UPDATE SKIP LOCKED
 ), leased AS (
     UPDATE recipients r SET state = 'leased', lease_id = $1, last_session_id = $2 FROM due WHERE r.id = due.id
-    RETURNING r.id, r.message_id, r.domain_id, r.domain, r.forward_path, r.attempts, r.received_at, r.next_at
+    RETURNING r.id, r.message_id, r.domain_id, r.domain, r.forward_path, r.attempts, r.received_at, r.next_at,
+        r.dsn_parameters AS rcpt_parameters, r.lost_leases > 0 AS is_suspect
 )
-SELECT l.*, m.reverse_path, m.size, m.has_eight_bit, d.eight_bit = 'send' AS sends_eight_bit,
-    make_interval(secs => d.fail_after_seconds) AS fail_after
-FROM leased l JOIN messages m ON m.id = l.message_id JOIN domains d ON d.id = l.domain_id
+SELECT l.*, m.reverse_path, m.size, m.has_eight_bit, m.needs_smtputf8, m.dsn_parameters AS mail_parameters,
+    coalesce(d.eight_bit = 'send', true) AS sends_eight_bit, coalesce(d.when_refused = 'hold', false) AS holds_refused,
+    make_interval(secs => coalesce(d.fail_after_seconds, 0)) AS fail_after
+FROM leased l JOIN messages m ON m.id = l.message_id LEFT JOIN domains d ON d.id = l.domain_id
 ORDER BY l.next_at, l.id
 """
 
@@ -57,18 +62,20 @@ RETURNING (SELECT array_agg(d.name) FROM domains d WHERE d.customer_id = c.id)
 #: is a fact. All else is fenced by the lease. Counts usage and tells events for what it changed.
 _SETTLE: Final = """
 WITH input AS (
-    SELECT * FROM unnest($2::uuid[], $3::text[], $4::float8[], $5::text[], $6::boolean[], $7::boolean[])
-        AS i(id, state, delay, reply, uncertain, tried)
+    SELECT * FROM unnest($2::uuid[], $3::text[], $4::float8[], $5::text[], $6::boolean[], $7::boolean[], $9::boolean[],
+        $10::boolean[]) AS i(id, state, delay, reply, uncertain, tried, owes_dsn, our_fault)
 ), changed AS (
     UPDATE recipients r SET
-        state = i.state, lease_id = NULL, last_reply = i.reply,
+        state = CASE WHEN i.our_fault AND r.lost_leases >= $11 THEN 'held' ELSE i.state END,
+        lost_leases = CASE WHEN i.our_fault THEN r.lost_leases + 1 WHEN i.tried THEN 0 ELSE r.lost_leases END,
+        lease_id = NULL, last_reply = i.reply,
         attempts = r.attempts + i.tried::int, is_uncertain = r.is_uncertain OR i.uncertain,
         next_at = CASE WHEN i.delay > 0 THEN now() + make_interval(secs => i.delay) ELSE r.next_at END,
         settled_at = CASE WHEN i.state IN ('delivered', 'failed') THEN now() END,
-        is_dsn_due = i.state = 'failed'
+        is_dsn_due = i.owes_dsn
     FROM input i
     WHERE r.id = i.id
-        AND (r.lease_id = $1 OR (i.state = 'delivered' AND r.state NOT IN ('delivered', 'failed', 'expired')))
+        AND (r.lease_id = $1 OR (i.state = 'delivered' AND r.state NOT IN ('delivered', 'failed', 'expired', 'deleted')))
     RETURNING r.id, r.message_id, r.customer_id, r.domain_id, r.size, r.state, r.last_reply, i.tried
 ), counted AS (
     INSERT INTO usage (customer_id, domain_id, meter, amount)
@@ -112,6 +119,16 @@ WHERE EXISTS (SELECT FROM recipients r WHERE r.customer_id = c.id AND r.state = 
 """
 
 
+_EXTEND: Final = """
+UPDATE leases SET leased_until = now() + make_interval(secs => $2) WHERE id = $1 AND leased_until > now() RETURNING true
+"""
+
+_DUE_DOMAINS: Final = """
+SELECT domain FROM recipients WHERE customer_id = $1 AND state = 'queued' AND next_at <= now() AND domain <> ALL($2::text[])
+GROUP BY domain ORDER BY min(next_at) LIMIT $3
+"""
+
+
 @dataclass(slots=True)
 class Lease:
     """One session's right to send. `seen` is how far in the queue this session is."""
@@ -145,11 +162,15 @@ class Spool:
         self, lease: Lease, domains: Sequence[str], limit: int, *, with_back_off: bool
     ) -> list[LeasedRecipient]:
         """The next rows in order, at most `limit`; [] when none is due."""
-        lowest = lease.seen or _LONG_AGO
         args = (lease.id, lease.session_id, lease.customer_id)
-        rows = await self._pool.fetch(_LEASE, *args, lowest, list(domains), limit, with_back_off)
-        if not rows and lease.seen is not None:  # what was committed late, or given back, stands further up
-            rows = await self._pool.fetch(_LEASE, *args, _LONG_AGO, list(domains), limit, with_back_off)
+        tries = [(lease.seen or _LONG_AGO, limit, False)]
+        if lease.seen is not None:  # what was committed late, or given back, stands further up
+            tries.append((_LONG_AGO, limit, False))
+        tries.append((_LONG_AGO, 1, True))
+        for lowest, most, suspects in tries:
+            rows = await self._pool.fetch(_LEASE, *args, lowest, list(domains), most, with_back_off, suspects)
+            if rows:
+                break
         failpoint("odmr.leased")
         leased = [LeasedRecipient(**dict(row)) for row in rows]
         if leased:
@@ -163,12 +184,23 @@ class Spool:
             raise LeaseLost
         return frozenset(domains)
 
+    async def extend(self, lease: Lease, time: timedelta) -> bool:
+        """The same for the system's own mail, which no credential fetches: False when the lease is lost."""
+        return bool(await self._pool.fetchval(_EXTEND, lease.id, time.total_seconds()))
+
+    async def due_domains(self, customer_id: CustomerId, but: Sequence[str], limit: int) -> list[str]:
+        """Domains for which mail is due, those that wait longest first."""
+        return [row["domain"] for row in await self._pool.fetch(_DUE_DOMAINS, customer_id, list(but), limit)]
+
     async def settle(
         self, lease: Lease, dispositions: Sequence[tuple[RecipientId, Disposition]]
     ) -> frozenset[RecipientId]:
         """Commits what became of these rows; gives those that it changed (the rest was settled or fenced)."""
         columns = list(zip(*(_row(one, disposition) for one, disposition in dispositions), strict=True))
-        rows = await self._pool.fetch(_SETTLE, lease.id, *(list(column) for column in columns), lease.session_id)
+        first, last = columns[:6], columns[6:]
+        rows = await self._pool.fetch(
+            _SETTLE, lease.id, *map(list, first), lease.session_id, *map(list, last), MAX_FAULTS
+        )
         return frozenset(RecipientId(row["id"]) for row in rows)
 
     async def close_lease(self, lease: Lease) -> None:
@@ -214,18 +246,20 @@ class Spool:
 _LONG_AGO: Final = datetime.fromisoformat("2000-01-01T00:00:00+00:00")
 
 
-def _row(one: RecipientId, disposition: Disposition) -> tuple[RecipientId, str, float, str, bool, bool]:
-    """Id, state, delay in seconds, reply, uncertain, tried."""
+def _row(one: RecipientId, disposition: Disposition) -> tuple[RecipientId, str, float, str, bool, bool, bool, bool]:
+    """Id, state, delay in seconds, reply, uncertain, tried, a DSN is owed, a fault of ours."""
     match disposition:
-        case Delivered(reply):
-            return one, "delivered", 0.0, reply, False, True
+        case Delivered(reply, owes_dsn):
+            return one, "delivered", 0.0, reply, False, True, owes_dsn, False
         case Deferred(reply, delay):
-            return one, "queued", delay.total_seconds(), reply, False, bool(delay)
+            return one, "queued", delay.total_seconds(), reply, False, bool(delay), False, False
         case Failed(reply):
-            return one, "failed", 0.0, reply, False, True
+            return one, "failed", 0.0, reply, False, True, True, False
         case Uncertain(reason):
-            return one, "queued", 0.0, reason, True, True
+            return one, "queued", 0.0, reason, True, True, False, False
         case Held(reason):
-            return one, "held", 0.0, reason, False, True
+            return one, "held", 0.0, reason, False, True, False, False
+        case Broken(reason):
+            return one, "queued", back_off(0).total_seconds(), reason, False, True, False, True
         case _:
             assert_never(disposition)

@@ -6,6 +6,7 @@ Each is a named component and one statement, under an advisory lock of its own, 
 from dataclasses import dataclass
 from typing import Final
 
+from shared.domain.disposition import MAX_FAULTS
 from shared.storage.engine import Pool
 
 #: Rows that one round of a sweep takes; the rest waits for the next.
@@ -21,7 +22,8 @@ class Sweep:
     statement: str
 
 
-#: Gives back the rows of leases whose time is up. What was sent without our knowing may be sent again.
+#: Gives back the rows of leases whose time is up. What was sent without our knowing may be sent again. A row that has lost
+#: its lease is a suspect, sent alone from then on; it is held when it loses MAX_FAULTS more.
 RESCUER: Final = Sweep(
     "rescuer",
     366_0001,
@@ -32,21 +34,33 @@ RESCUER: Final = Sweep(
     ), ended AS (
         UPDATE sessions s SET ended_at = now(), why_ended = 'its lease ran out'
         FROM dead WHERE s.id = dead.session_id AND s.ended_at IS NULL
+    ), rescued AS (
+        UPDATE recipients r SET lease_id = NULL, lost_leases = r.lost_leases + 1,
+            state = CASE WHEN r.lost_leases >= :faults THEN 'held' ELSE 'queued' END,
+            last_reply = CASE WHEN r.lost_leases >= :faults THEN 'our side died on it again and again'
+                ELSE r.last_reply END
+        FROM dead WHERE r.lease_id = dead.id RETURNING r.id, r.message_id, r.customer_id, r.state, r.last_reply
+    ), told AS (
+        INSERT INTO events (type, customer_id, message_id, recipient_id, detail)
+        SELECT 'message.held', customer_id, message_id, id, last_reply FROM rescued WHERE state = 'held'
     )
-    UPDATE recipients r SET state = 'queued', lease_id = NULL, lost_leases = r.lost_leases + 1
-    FROM dead WHERE r.lease_id = dead.id RETURNING r.id
-    """,
+    SELECT id FROM rescued
+    """.replace(":faults", str(MAX_FAULTS)),
 )
 
-#: Ends what nobody fetched within the retention time; a DSN is due, so the content stays.
+#: Ends what nobody fetched within the retention time of its domain or plan; our own notices after 5 days (RFC 5321 4.5.4.1).
+#: What an operator holds until a time waits for that time. A DSN is due, so the content stays.
 EXPIRY: Final = Sweep(
     "expiry",
     366_0002,
     """
     WITH old AS (
-        SELECT r.id FROM recipients r JOIN customers c ON c.id = r.customer_id LEFT JOIN plans p ON p.id = c.plan_id
-        WHERE r.state = 'queued' AND r.received_at < now() - interval '4 days'
-            AND r.received_at < now() - make_interval(days => coalesce(p.retention_days, 14))
+        SELECT r.id FROM recipients r LEFT JOIN domains d ON d.id = r.domain_id
+            LEFT JOIN customers c ON c.id = r.customer_id LEFT JOIN plans p ON p.id = c.plan_id
+        WHERE r.state IN ('queued', 'held') AND r.received_at < now() - interval '1 day'
+            AND coalesce(r.held_until, '-infinity') < now()
+            AND r.received_at < now() - make_interval(
+                days => coalesce(d.retention_days, p.retention_days, CASE WHEN c.id IS NULL THEN 5 ELSE 14 END))
         LIMIT $1 FOR UPDATE OF r SKIP LOCKED
     ), expired AS (
         UPDATE recipients r SET state = 'expired', settled_at = now(), is_dsn_due = true FROM old WHERE r.id = old.id
@@ -125,7 +139,36 @@ FAILURES: Final = Sweep(
     """,
 )
 
-ALL: Final = (RESCUER, EXPIRY, REAPER, ORPHANS, ROLL_UP, FAILURES)
+#: Queues again what an operator held until a time that is over.
+RELEASE: Final = Sweep(
+    "release",
+    366_0007,
+    """
+    WITH over AS (
+        SELECT id FROM recipients WHERE state = 'held' AND held_until <= now() LIMIT $1 FOR UPDATE SKIP LOCKED
+    ), released AS (
+        UPDATE recipients r SET state = 'queued', held_until = NULL, lost_leases = 0 FROM over WHERE r.id = over.id
+        RETURNING r.id, r.message_id, r.customer_id
+    ), told AS (
+        INSERT INTO events (type, customer_id, message_id, recipient_id, detail)
+        SELECT 'message.released', customer_id, message_id, id, 'the hold is over' FROM released
+    )
+    SELECT id FROM released
+    """,
+)
+
+#: Forgets notices of recipients that have left the spool long ago: no retention time is longer than 60 days.
+NOTICES: Final = Sweep(
+    "notices",
+    366_0008,
+    """
+    DELETE FROM notices WHERE (recipient_id, kind) IN (
+        SELECT recipient_id, kind FROM notices WHERE made_at < now() - interval '61 days' LIMIT $1)
+    RETURNING recipient_id
+    """,
+)
+
+ALL: Final = (RESCUER, RELEASE, EXPIRY, REAPER, ORPHANS, ROLL_UP, FAILURES, NOTICES)
 
 
 class Sweeper:

@@ -42,6 +42,11 @@ domains = Table(
     Column("fail_after_seconds", Integer, nullable=False),
     Column("eight_bit", Text, nullable=False),
     Column("unknown_recipients", Text, nullable=False),
+    Column("retention_days", Integer),
+    Column("delay_notice_seconds", Integer, nullable=False),
+    Column("when_refused", Text, nullable=False),
+    Column("max_messages", BigInteger),
+    Column("max_bytes", BigInteger),
     Column("verified_at", _WHEN),
     Column("created_at", _WHEN, nullable=False),
 )
@@ -115,6 +120,8 @@ messages = Table(
     Column("helo", Text, nullable=False),
     Column("peer", Text, nullable=False),
     Column("trace_context", Text, nullable=False),
+    Column("dsn_parameters", Text, nullable=False),
+    Column("needs_smtputf8", Boolean, nullable=False),
     Column("received_at", _WHEN, nullable=False),
 )
 

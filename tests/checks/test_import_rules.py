@@ -23,6 +23,7 @@ PLANTED = [
     ("the connector stands on the standard library", "connector/settings.py", "import shared.config"),
     ("SQL lives in shared.storage", "services/odmr/delivery.py", "import asyncpg"),
     ("NATS lives in shared.bus", "services/auth/responder.py", "import nats"),
+    ("DNS lives in shared.resolve", "services/outbound/route.py", "import dns"),
     ("HTTP lives in services.api", "services/odmr/app.py", "import fastapi"),
     ("aiosmtpd lives in services.inbound", "localserve/sink.py", "import aiosmtpd"),
 ]

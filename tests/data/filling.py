@@ -56,7 +56,14 @@ def _message(domain: Domain, content: bytes | None, size: int, *paths: str) -> M
         MessageId(CLOCK.new_id()),
         "sender@remote.example",
         tuple(
-            Recipient(RecipientId(CLOCK.new_id()), domain.customer_id, domain.id, domain.name, f"{path}@{domain.name}")
+            Recipient(
+                RecipientId(CLOCK.new_id()),
+                domain.customer_id,
+                domain.id,
+                domain.name,
+                f"{path}@{domain.name}",
+                "NOTIFY=FAILURE",
+            )
             for path in paths
         ),
         size,
@@ -64,6 +71,7 @@ def _message(domain: Domain, content: bytes | None, size: int, *paths: str) -> M
         has_eight_bit=bool(content and not content.isascii()),
         helo="remote.example",
         peer="192.0.2.1",
+        dsn_parameters="RET=HDRS ENVID=q1",
         content=content,
     )
 
@@ -78,7 +86,9 @@ async def fill(url: str) -> dict[str, str]:
     await customers.suspend(shop, "not paid")
     domain = await domains.create(DomainId(CLOCK.new_id()), farm.id, domain_name("farm.example"))
     other = await domains.create(DomainId(CLOCK.new_id()), shop.id, domain_name("shop.example"))
-    await domains.change(other, {"unknown_recipients": "reject", "eight_bit": "send"})
+    await domains.change(
+        other, {"unknown_recipients": "reject", "eight_bit": "send", "retention_days": 30, "max_messages": 1000}
+    )
     await domains.set_recipients(other.id, ["ann", "zoe"])
     minter = Minter(Credentials(engine), Keyring(Seal(SEAL_KEY)), CLOCK)
     for request in (

@@ -44,7 +44,7 @@ async def fill(provider: Provider, names: list[str], domains: list[str], size: i
             False,
             "x",
             "127.0.0.1",
-            octets,
+            content=octets,
         )
 
     for start in range(0, len(names), BATCH):

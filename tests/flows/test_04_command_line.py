@@ -83,6 +83,8 @@ async def test_every_verb_of_every_noun(operator: Operator, tmp_path: Path) -> N
     assert (await does("domain", "change", "farm.example", "--unknown-recipients", "reject"))[
         "unknown_recipients"
     ] == "reject"
+    assert (await does("domain", "change", "farm.example", "--max-messages", "5"))["max_messages"] == 5
+    assert (await does("domain", "change", "farm.example", "--max-messages", "0"))["max_messages"] is None
     assert (await does("domain", "show", "farm.example"))["unknown_recipients"] == "reject"
     listed = tmp_path / "list"
     listed.write_text("ann\n\nzoe\n")
@@ -119,6 +121,17 @@ async def test_a_message_as_a_person_sees_it(operator: Operator) -> None:
         assert word in shown.out
     table = await odmr("message", "ls", "--limit", "1", **operator.env)
     assert message_id in table.out and "There are more" not in table.out
+    for verb, state in (
+        ("hold", "held"),
+        ("release", "queued"),
+        ("retry", "queued"),
+        ("bounce", "failed"),
+        ("rm", "failed"),
+    ):
+        done = await operator.does("message", verb, message_id, "--reason", "a test")
+        assert done == {"recipients": 0 if verb == "rm" else 1}
+        assert (await operator.does("message", "show", message_id))["recipients"][0]["state"] == state  # type: ignore[index]
+    await operator.provider.outbox.wait_for(1, 30)
 
 
 async def test_what_the_api_refuses_is_1_and_its_sentence(operator: Operator) -> None:

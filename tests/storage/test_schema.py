@@ -44,7 +44,7 @@ _KINDS = {
 @pytest.mark.fresh_database
 async def test_upgrade_twice_changes_nothing(database_url: str, pool: Pool) -> None:
     await schema.upgrade(database_url)
-    assert await pool.fetchval("SELECT version_num FROM alembic_version") == "0002"
+    assert await pool.fetchval("SELECT version_num FROM alembic_version") == "0003"
 
 
 @pytest.mark.fresh_database
@@ -68,6 +68,7 @@ async def test_a_lease_reads_its_own_mail_only(database_url: str, pool: Pool) ->
         ["x.example"],
         64,
         True,
+        False,
     )
     nodes = list(_nodes(json.loads(plan)[0]["Plan"]))
     assert any(node.get("Index Name") == "recipients_due" for node in nodes)

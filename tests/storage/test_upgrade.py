@@ -14,6 +14,7 @@ from localserve import postgres
 from localserve.layout import Layout
 from services.auth.seal import Seal
 from services.auth.verifier import Channel, Proven, Verifier
+from services.outbound.notifier import Notifier
 from shared.domain.access import OPERATOR
 from shared.domain.names import CustomerId, LeaseId, SessionId, domain_name
 from shared.protocol.sasl import plain
@@ -24,6 +25,7 @@ from shared.storage.customers import Customers
 from shared.storage.domains import Domains
 from shared.storage.engine import Pool, create_engine, create_pool
 from shared.storage.messages import Filter, Messages
+from shared.storage.notices import SYSTEM_CUSTOMER
 from shared.storage.spool import Lease, Spool
 from shared.storage.sweeps import ORPHANS, RESCUER, Sweeper
 from shared.storage.throttle import AuthFailures
@@ -74,7 +76,7 @@ async def test_nothing_is_lost_and_all_of_it_works(upgraded: tuple[str, dict[str
         domain = await domains.find_by_name(OPERATOR, domain_name("shop.example"))
         assert domain is not None and (domain.eight_bit, domain.unknown_recipients) == ("send", "reject")
         assert await domains.recipients_of(domain.id) == ["ann", "zoe"]
-        assert len(await Messages(engine).page(OPERATOR, Filter(), None, 100)) == 7
+        assert len(await Messages(engine).page(OPERATOR, Filter(), None, 100)) == 8
         verifier = Verifier(Credentials(engine), AuthFailures(engine), Seal(SEAL_KEY), "mx", CLOCK.monotonic)
         for name in ("farm", "strict"):
             mechanism = "PLAIN" if name == "farm" else "SCRAM-SHA-256"
@@ -115,7 +117,12 @@ async def _mail(pool: Pool) -> None:
     spool = Spool(pool)
     assert await spool.open_lease(lease, timedelta(seconds=30))
     rows = await spool.lease(lease, ["farm.example"], 10, with_back_off=True)
-    assert len(rows) == 4
+    assert (
+        len(rows) == 3 and len(await spool.lease(lease, ["farm.example"], 10, with_back_off=True)) == 1
+    )  # the suspect
     [large] = [row for row in rows if row.forward_path == "large@farm.example"]
     content = b"".join([chunk async for chunk in spool.content(large.message_id, large.size)])
     assert len(content) == CHUNK + 100 and content.endswith(b"y\r\n")
+    assert await Notifier(pool, CLOCK, "mx.provider.example", 600, 50).tell() == 1  # of the row that failed
+    [notice] = await pool.fetch("SELECT forward_path FROM recipients WHERE customer_id = $1", SYSTEM_CUSTOMER)
+    assert notice["forward_path"] == "sender@remote.example"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from services.inbound.parts import Connections, Parts
+from services.inbound.quotas import Quotas
 from services.inbound.server import factory
 from shared.clock import Clock
 from shared.protocol.grammar import Path
@@ -67,7 +68,7 @@ async def inbound(database_url: str, pool: Pool) -> AsyncIterator[Inbound]:
     acceptor, bus = Acceptor(pool), RecordingBus()
     acceptor.start()
     parts = Parts(
-        "mx.provider.example", MAX_MESSAGE, acceptor, Uploads(pool), HostedDomains(pool), bus, Clock(), Connections(),
+        "mx.provider.example", MAX_MESSAGE, acceptor, Uploads(pool), HostedDomains(pool), Quotas(HostedDomains(pool), Clock()), bus, Clock(), Connections(),
         postmaster=Path("boss", "demo.example"),
     )  # fmt: skip
     server = await asyncio.get_running_loop().create_server(factory(parts), "127.0.0.1", 0)

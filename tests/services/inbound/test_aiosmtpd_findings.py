@@ -151,7 +151,8 @@ async def test_a13_what_ehlo_lists_comes_in_one_piece(inbound: Inbound) -> None:
     peer.writer.write(b"EHLO remote.example\r\n")
     data = await peer.reader.read(65_536)
     assert data == (
-        b"250-mx.provider.example\r\n250-PIPELINING\r\n250-ENHANCEDSTATUSCODES\r\n250-SIZE 4194304\r\n250 8BITMIME\r\n"
+        b"250-mx.provider.example\r\n250-PIPELINING\r\n250-ENHANCEDSTATUSCODES\r\n250-DSN\r\n250-SMTPUTF8\r\n"
+        b"250-SIZE 4194304\r\n250 8BITMIME\r\n"
     )
 
 

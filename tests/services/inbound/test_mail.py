@@ -99,8 +99,11 @@ async def test_r75_postmaster_of_a_hosted_domain(inbound: Inbound) -> None:
     [
         (b"MAIL FROM:<a\0@remote.example>", b"500"), (b"MAIL FROM:<a@remote.example\r>", b"500"), (b"MAIL FROM:a@remote.example", b"501"),
         (b"MAIL FROM:<a@remote.example> SIZE=99999999999", b"552"), (b"MAIL FROM:<a@remote.example> SIZE=x", b"501"),
-        (b"MAIL FROM:<a@remote.example> BODY=BINARYMIME", b"501"), (b"MAIL FROM:<a@remote.example> SMTPUTF8", b"555"),
-        (b"MAIL FROM:<a@remote.example> BODY=8BITMIME SIZE=100", b"250"), ("MAIL FROM:<ä@remote.example>".encode(), b"500"),
+        (b"MAIL FROM:<a@remote.example> BODY=BINARYMIME", b"501"), (b"MAIL FROM:<a@remote.example> SMTPUTF8=1", b"501"),
+        (b"MAIL FROM:<a@remote.example> AUTH=x", b"555"), (b"MAIL FROM:<a@remote.example> RET=ALL", b"501"), (b"MAIL FROM:<a@remote.example> ENVID=a=b", b"501"),
+        (b"MAIL FROM:<a@remote.example> BODY=8BITMIME SIZE=100", b"250"), ("MAIL FROM:<ä@remote.example>".encode(), b"553"),
+        (b"MAIL FROM:<\xff@remote.example> SMTPUTF8", b"500"), ("MAIL FROM:<a\u2028b@remote.example> SMTPUTF8".encode(), b"500"),
+        ("MAIL FROM:<a\u202eb@remote.example> SMTPUTF8".encode(), b"500"), ("VRFY ä".encode(), b"500"),
         (b"MAIL FROM:<" + b"x" * 400 + b"@remote.example>", b"501"), (b"RCPT TO:<u@demo.example>", b"503"), (b"DATA", b"503"),
         (b"BDAT 10 LAST", b"502"), (b"AUTH PLAIN", b"502"), (b"STARTTLS", b"502"), (b"EXPN all", b"502"), (b"HELP", b"502"),
         (b"VRFY u", b"252"), (b"NOOP x", b"250"), (b"FOO", b"500"), (b"", b"500"), (b"x" * 3_000, b"500"), (b"EHLO", b"501"),
@@ -122,7 +125,7 @@ async def test_order_of_commands(inbound: Inbound) -> None:
     assert (await peer.say(b"MAIL FROM:<a@remote.example>")).startswith(b"250 ")
     assert (await peer.say(b"MAIL FROM:<b@remote.example>")).startswith(b"503 ")
     assert (await peer.say(b"DATA")).startswith(b"503 ")
-    assert (await peer.say(b"RCPT TO:<u@demo.example> NOTIFY=NEVER")).startswith(b"555 ")
+    assert (await peer.say(b"RCPT TO:<u@demo.example> FOO=NEVER")).startswith(b"555 ")
     assert (await peer.say(b"QUIT")) == b"221 2.0.0 Bye\r\n"
     assert await peer.reply() == b""
 

@@ -164,19 +164,6 @@ async def test_r63_a_dead_customer_is_found_within_one_noop(odmr: Factory) -> No
         assert "closed the connection" in await provider.ended()
 
 
-async def test_r65_a_credential_that_is_revoked_ends_its_session(odmr: Factory) -> None:
-    """Within a third of the lease."""
-    async with odmr(lease_seconds=0.6, noop_seconds=0.2) as provider:
-        customer = await turned(provider, when_empty="live")
-        customer.tell("250 c.example")
-        await provider.pool.execute("UPDATE credentials SET revoked_at = now()")
-        while (line := await customer.line()) == "NOOP":
-            customer.tell("250 ok")
-        assert line == "QUIT"
-        customer.tell("221 bye")
-        await provider.ended()
-
-
 async def test_one_poll_serves_all_sessions_of_a_process(odmr: Factory) -> None:
     """Where no wake-up comes, since mail was put into the queue without one."""
     async with odmr(poll_seconds=0.1) as provider:

@@ -1,0 +1,1 @@
+"""Tests of outbound, on a real PostgreSQL and real servers on loopback."""
