@@ -16,6 +16,10 @@ FROM base AS connector
 COPY shared/__init__.py shared/tls.py shared/
 COPY shared/protocol shared/protocol
 COPY connector connector
+# The ledger of what was taken: keep this volume, or a repeat is not known after a new start.
+ENV HOME=/var/lib/odmr-connector
+RUN mkdir -p $HOME && chown 10001:10001 $HOME
+VOLUME /var/lib/odmr-connector
 USER 10001
 ENTRYPOINT ["python", "-m", "connector"]
 

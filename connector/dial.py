@@ -63,6 +63,7 @@ async def _negotiate(stream: Stream, settings: Settings) -> Line | Outcome:
         settings.domains,
         require_tls=settings.tls != "none",
         is_live=settings.is_live,
+        wants_ids=settings.ledger is not None,
         only_checks=settings.command == "check",
     )
     machine = CustomerConnection(profile, under_tls=stream.is_tls)

@@ -6,10 +6,12 @@ import sys
 from dataclasses import replace
 from typing import Final
 
-from connector.dial import dial
+from connector.dial import Line, dial
 from connector.figures import Figures
-from connector.handoff import join, probe
+from connector.handoff import LocalServer, join, probe
+from connector.ledger import Ledger
 from connector.outcome import Exit, Outcome
+from connector.relaying import relay
 from connector.settings import Settings
 
 #: A wait is never longer than this many times the interval.
@@ -45,7 +47,19 @@ async def _call(settings: Settings) -> Outcome:
     if isinstance(line, Outcome):
         await local.way.close()
         return line
-    return await join(line, local)
+    if settings.mode == "pipe":
+        return await join(line, local)
+    return await _relay(settings, line, local)
+
+
+async def _relay(settings: Settings, line: Line, local: LocalServer) -> Outcome:
+    domains = {name.lower() for name in settings.domains}
+    ledger = Ledger(settings.ledger) if settings.ledger is not None else None
+    try:
+        return await relay(line, local, ledger, lambda domain: not domains or domain in domains)
+    finally:
+        if ledger is not None:
+            ledger.close()
 
 
 async def call_for_ever(settings: Settings) -> Outcome:

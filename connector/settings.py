@@ -4,6 +4,7 @@ The secret comes from a file of its own, never from the command line or the conf
 """
 
 import argparse
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from connector.deliver import Address, BadAddress, Deliver, parse_address, parse_deliver
+from connector.ledger import Ledger
 from shared.protocol.grammar import is_domain
 from shared.protocol.sasl.client import PREFERENCE
 
@@ -18,6 +20,7 @@ from shared.protocol.sasl.client import PREFERENCE
 ODMR_PORT: Final = 366
 TLS: Final = ("starttls", "implicit", "none")
 COMMANDS: Final = ("once", "run", "check")
+MODES: Final = ("relay", "pipe")
 
 
 class BadSetting(Exception):
@@ -43,6 +46,9 @@ class Settings:
     every: float = 300.0
     is_live: bool = False
     metrics_file: Path | None = None
+    mode: str = "relay"
+    #: Where the relay remembers what was taken; None where nobody does.
+    ledger: Path | None = None
 
 
 class _Words(argparse.ArgumentParser):
@@ -73,6 +79,12 @@ def parser() -> argparse.ArgumentParser:
     add("--hostname", help="our name in EHLO; localhost if not said")
     add("--live", action="store_true", help="run: stay on the line, so that mail comes when it arrives")
     add("--every", metavar="SECONDS", help="run: between two calls; 300 if not said")
+    add("--mode", metavar="|".join(MODES), help="relay if not said; pipe passes octets on and knows no repeats")
+    add(
+        "--ledger",
+        metavar="FILE|none",
+        help="relay: what was taken, so that no repeat comes twice; in your home if not said",
+    )
     add("--metrics-file", metavar="FILE", help="figures in Prometheus' text form, written after each call")
     return words
 
@@ -88,7 +100,7 @@ def read(arguments: Sequence[str]) -> Settings:
 _KINDS: Final[dict[str, tuple[type, ...]]] = {
     "provider": (str,), "tls": (str,), "user": (str,), "secret_file": (str,), "certificate": (str,), "key": (str,),
     "mechanism": (list,), "domain": (list,), "deliver": (str,), "ca_file": (str,), "hostname": (str,), "live": (bool,),
-    "every": (int, float), "metrics_file": (str,),
+    "every": (int, float), "metrics_file": (str,), "mode": (str,), "ledger": (str,),
 }  # fmt: skip
 
 
@@ -132,6 +144,9 @@ def _settings(values: Mapping[str, Any]) -> Settings:
         raise BadSetting(f"--tls {tls!r} is none of {', '.join(TLS)}")
     if values.get("live") and command != "run":
         raise BadSetting("--live needs the command run: a session that stays never comes to an end")
+    mode = values.get("mode", MODES[0])
+    if mode not in MODES:
+        raise BadSetting(f"--mode {mode!r} is none of {', '.join(MODES)}")
     return Settings(
         provider=_address(values["provider"]),
         deliver=_deliver(values["deliver"]),
@@ -148,6 +163,8 @@ def _settings(values: Mapping[str, Any]) -> Settings:
         every=_every(values),
         is_live=values.get("live", False),
         metrics_file=Path(values["metrics_file"]) if "metrics_file" in values else None,
+        mode=mode,
+        ledger=_ledger(values, mode),
     )
 
 
@@ -171,6 +188,24 @@ def _file(values: Mapping[str, Any], word: str) -> Path | None:
     path = Path(values[word])
     if not path.is_file():
         raise BadSetting(f"--{word.replace('_', '-')} {path} is not there")
+    return path
+
+
+def _ledger(values: Mapping[str, Any], mode: str) -> Path | None:
+    """Where it is, and that it can be written: a repeat that is not remembered would be found out too late."""
+    word = values.get("ledger", "")
+    if mode == "pipe" or word == "none" or values["command"] == "check":
+        if mode == "pipe" and word not in ("", "none"):
+            raise BadSetting("--ledger needs --mode relay: a pipe does not know what was taken")
+        return None
+    try:
+        account = re.sub(r"[^A-Za-z0-9.@-]", "_", f"{values.get('user', '') or 'certificate'}@{values['provider']}")
+        path = Path(word) if word else Path.home() / ".local" / "state" / "odmr-connector" / f"{account}.ledger"
+        Ledger(path).close()
+    except (OSError, RuntimeError) as error:
+        raise BadSetting(
+            f"--ledger {word or 'in your home'} cannot be written: {error}; name a file, or none"
+        ) from None
     return path
 
 

@@ -53,6 +53,7 @@ class Delivery:
         *,
         line_a_record: bool,
         is_live: bool,
+        says_ids: bool,
     ) -> None:
         self._stream = stream
         self._parts = parts
@@ -60,6 +61,7 @@ class Delivery:
         self._lease = lease
         self._line_a_record = line_a_record
         self._is_live = is_live
+        self._says_ids = says_ids
         self._began = parts.clock.monotonic()
         self._mail = asyncio.Event()
         self._reading: asyncio.Task[bytes] | None = None
@@ -261,6 +263,7 @@ class Delivery:
                 first.needs_smtputf8,
                 first.mail_parameters,
                 tuple(row.rcpt_parameters for row in group),
+                first.message_id.hex if self._says_ids else "",
             )
         )
         if self._sender.in_flight > in_flight:

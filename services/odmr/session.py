@@ -73,6 +73,7 @@ class Session:
         self._identity: Identity | None = None
         self._turning: _Turning | None = None
         self._said_live = False
+        self._wants_ids = False
 
     async def run(self) -> None:
         """From the greeting to the end, the turn and its mail included. Raises OSError and TimeoutError as they come."""
@@ -92,8 +93,8 @@ class Session:
                         await self._answer(await self._verify(transcript))
                     case CountRequested():
                         await self._answer(await self._count())
-                    case TurnRequested(domains, is_live):
-                        self._said_live = is_live
+                    case TurnRequested(domains, is_live, wants_ids):
+                        self._said_live, self._wants_ids = is_live, wants_ids
                         await self._turn(domains)
                     case Ended(why):
                         log.info("session.ended", why=why)
@@ -205,8 +206,10 @@ class Session:
             record,
             turning.lease,
             turning.rows,
-            line_a_record=self._is_implicit_tls and not self._said_live,  # who knows XODMR is no fetchmail
+            # who knows XODMR is no fetchmail
+            line_a_record=self._is_implicit_tls and not (self._said_live or self._wants_ids),
             is_live=is_live,
+            says_ids=self._wants_ids,
         )
         await delivery.run()
 

@@ -24,6 +24,7 @@ class Step(enum.Enum):
     RESPONSE = "AUTH response"
     LIVE = "XODMR LIVE"
     STAT = "XODMR STAT"
+    ID = "XODMR ID"
     ATRN = "ATRN"
     TURNED = "turned"
     OVER = "over"
@@ -39,6 +40,8 @@ class CustomerProfile:
     require_tls: bool = True
     #: Ask for a session that stays and is pushed to; without it at the provider the session is as any other.
     is_live: bool = False
+    #: Ask for XODMRID with each message, by which a ledger knows a repeat.
+    wants_ids: bool = False
     #: Log in and ask how much waits, and take no mail.
     only_checks: bool = False
 
@@ -101,6 +104,8 @@ class CustomerConnection:
                 return self._stop(Reply(500, "", ("the provider has not proved that it knows the secret",)))
             case ((Step.AUTH | Step.RESPONSE), 235):
                 return self._logged_in()
+            case Step.ID, _:
+                return self._live_or_atrn()
             case Step.LIVE, _:  # a provider that changed its mind turns us all the same
                 return self._atrn()
             case Step.STAT, _:
@@ -138,6 +143,12 @@ class CustomerConnection:
         if self._profile.only_checks:
             self.step = Step.OVER
             return Checked("it does not say how much waits")
+        if self._profile.wants_ids and "ID" in self._offers:
+            self.step = Step.ID
+            return Say(b"XODMR ID\r\n")
+        return self._live_or_atrn()
+
+    def _live_or_atrn(self) -> CustomerEvent:
         if self._profile.is_live and "LIVE" in self._offers:
             self.step = Step.LIVE
             return Say(b"XODMR LIVE\r\n")

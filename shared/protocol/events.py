@@ -52,6 +52,8 @@ class TurnRequested:
 
     domains: tuple[str, ...]
     is_live: bool = False
+    #: XODMR ID was said: each MAIL bears XODMRID=, which is a message's own for ever.
+    wants_ids: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,6 +84,7 @@ class ProviderConnection:
         self._transcript = Transcript("")
         self._challenge = b""
         self._is_live = False
+        self._wants_ids = False
         self._auth_failures = 0
         self._errors = 0
         self._junk = 0
@@ -185,6 +186,9 @@ class ProviderConnection:
             case "XODMR LIVE":
                 self._is_live = True
                 return Say(r.S250_LIVE.to_wire(), command.verb)
+            case "XODMR ID":
+                self._wants_ids = True
+                return Say(r.S250_IDS.to_wire(), command.verb)
             case "XODMR STAT":
                 self._junk += 1
                 if self._junk > MAX_JUNK:
@@ -211,7 +215,7 @@ class ProviderConnection:
             return self._close(r.S421_TOO_MANY_ERRORS, "too many EHLO")
         if self.state is State.CONNECTED:
             self.state = State.INITIAL
-        keywords = ["ENHANCEDSTATUSCODES", "XODMR LIVE STAT", "ATRN"]
+        keywords = ["ENHANCEDSTATUSCODES", "XODMR LIVE STAT ID", "ATRN"]
         if self.mechanisms:
             keywords.insert(1, f"AUTH {' '.join(self.mechanisms)}")
         if self._profile.has_starttls and not self._under_tls:
@@ -273,7 +277,7 @@ class ProviderConnection:
         except BadSyntax as error:
             return self._refuse(r.S501_SYNTAX, str(error))
         self.state = State.TURNING
-        return TurnRequested(domains, self._is_live)
+        return TurnRequested(domains, self._is_live, self._wants_ids)
 
     def _too_long(self) -> ProviderEvent:
         if self.state is State.CHALLENGED:

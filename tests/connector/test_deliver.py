@@ -73,7 +73,7 @@ async def test_a_unix_socket(tmp_path: Path) -> None:
 
 async def test_a_check_logs_in_and_takes_no_mail(tmp_path: Path) -> None:
     heard: list[bytes] = []
-    hello = b"250-mx\r\n250-AUTH CRAM-MD5\r\n250-XODMR LIVE STAT\r\n250 ATRN\r\n"
+    hello = b"250-mx\r\n250-AUTH CRAM-MD5\r\n250-XODMR LIVE STAT ID\r\n250 ATRN\r\n"
     replies = [LOGIN[0], hello, *LOGIN[2:], b"250 2.0.0 messages=3 octets=9\r\n", b"221 bye\r\n"]
     async with Sink() as sink, scripted(replies, heard) as port:
         outcome = await call_once(replace(settings(port, sink.port), command="check"))

@@ -23,16 +23,24 @@ CHALLENGE = b"334 " + base64.b64encode(b"<1@mx>") + b"\r\n"
 LOGIN = [*GREETING, HELLO, CHALLENGE, b"235 ok\r\n"]
 
 
+async def hear(reader: asyncio.StreamReader, heard: list[bytes] | None = None) -> bytes:
+    """A command, or a whole reply, of which it gives the last line."""
+    while True:
+        line = await reader.readline()
+        if line and heard is not None:
+            heard.append(line)
+        if line[3:4] != b"-":
+            return line
+
+
 @asynccontextmanager
 async def scripted(replies: list[bytes], heard: list[bytes] | None = None, after: bytes = b"") -> AsyncIterator[int]:
     """A provider that says one reply a line it hears, the first at once; then `after`, and closes. Gives its port."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for i, reply in enumerate(replies):
-            if i and not (line := await reader.readline()):
+            if i and not await hear(reader, heard):
                 break
-            if i and heard is not None:
-                heard.append(line)
             writer.write(reply)
         writer.write(after)
         writer.close()
@@ -42,7 +50,9 @@ async def scripted(replies: list[bytes], heard: list[bytes] | None = None, after
     server.close()
 
 
-def settings(port: int, deliver: int, *, tls: str = "none", ca_file: Path | None = None) -> Settings:
+def settings(
+    port: int, deliver: int, *, tls: str = "none", ca_file: Path | None = None, mode: str = "relay"
+) -> Settings:
     """For the demo customer."""
     return Settings(
         Address("127.0.0.1", port),
@@ -52,6 +62,7 @@ def settings(port: int, deliver: int, *, tls: str = "none", ca_file: Path | None
         tls=tls,
         ca_file=ca_file,
         hostname="c.example",
+        mode=mode,
     )
 
 
@@ -160,7 +171,7 @@ async def test_r98_octets_pass_unchanged_both_ways() -> None:
 
     servers = [await asyncio.start_server(serve, "127.0.0.1", 0) for serve in (local, provider)]
     ports = [server.sockets[0].getsockname()[1] for server in servers]
-    outcome = await call_once(settings(ports[1], ports[0]))
+    outcome = await call_once(settings(ports[1], ports[0], mode="pipe"))
     await done.wait()
     assert got["local"] == b"EHLO 1" + noise
     assert got["provider"] == b"220 local\r\n" + noise + b"\r\n221 bye\r\n"
@@ -187,7 +198,7 @@ async def test_r103_a_cut_invents_no_dot(who: str) -> None:
     server = await asyncio.start_server(local, "127.0.0.1", 0)
     turned = b"250 turning\r\nEHLO mx\r\nMAIL FROM:<>\r\nDATA\r\nhalf a line"
     async with scripted([*LOGIN, turned] + ([b""] * 20 if who == "local" else [])) as port:
-        outcome = await call_once(settings(port, server.sockets[0].getsockname()[1]))
+        outcome = await call_once(settings(port, server.sockets[0].getsockname()[1], mode="pipe"))
     await ended.wait()
     assert outcome.exit is Exit.CUT
     if who == "provider":
@@ -212,10 +223,10 @@ async def test_a_server_that_has_enough_for_one_connection_is_called_again_while
         say = [*LOGIN, b"250 turning\r\n" if calls <= enough else b"453 no mail\r\n"]
         for i, reply in enumerate(say):
             if i:
-                await reader.readline()
+                await hear(reader)
             writer.write(reply)
         if calls <= enough:
-            await reader.readline()
+            await hear(reader)
             for command in (
                 b"EHLO mx",
                 b"MAIL FROM:<>",
@@ -225,7 +236,7 @@ async def test_a_server_that_has_enough_for_one_connection_is_called_again_while
                 b"MAIL FROM:<>",
             ):
                 writer.write(command + b"\r\n")
-                await reader.readline()
+                await hear(reader)
         writer.close()
 
     server = await asyncio.start_server(provider, "127.0.0.1", 0)
@@ -240,9 +251,9 @@ async def test_a_server_that_takes_next_to_nothing_is_left_alone_after_a_few_cal
     """However long its EHLO is, and whatever it says 250 to."""
     busy = [b"220 local\r\n", b"250-a\r\n250-b\r\n250-c\r\n250-d\r\n250 e\r\n", *[b"250 ok\r\n"] * 3, b"421 busy\r\n"]
     calls: list[bytes] = []
-    commands = [b"EHLO mx\r\n", b"", b"", b"", b"", b"MAIL FROM:<>\r\nRCPT TO:<a>\r\nRCPT TO:<b>\r\nDATA\r\n"]
+    commands = [b"EHLO mx\r\n", b"MAIL FROM:<>\r\nRCPT TO:<a>\r\nRCPT TO:<b>\r\nDATA\r\n"]
     async with scripted(busy) as local, scripted([*LOGIN, b"250 turning\r\n", *commands, b"", b"", b""], calls) as port:
-        assert (await call_once(settings(port, local))).exit is Exit.CUT
+        assert (await call_once(settings(port, local, mode="pipe"))).exit is Exit.CUT
     assert sum(line.startswith(b"EHLO") for line in calls) == 4
 
 

@@ -163,3 +163,27 @@ def test_a_wrong_command_line_is_one_sentence_and_64(arguments: list[str]) -> No
     )
     assert done.returncode == Exit.USAGE
     assert done.stderr.startswith("odmr-connector: ") and done.stderr.count("\n") == 1
+
+
+def test_the_mode_and_the_ledger(secret: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """R107: relay with a ledger in the home, if nothing else is said; a pipe has none."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert read(words(secret)).ledger == tmp_path / ".local/state/odmr-connector/u@mx.example.ledger"
+    assert read(words(secret, "--ledger", str(tmp_path / "x"))).ledger == tmp_path / "x"
+    assert read(words(secret, "--ledger", "none")).ledger is None
+    pipe = read(words(secret, "--mode", "pipe"))
+    assert (pipe.mode, pipe.ledger) == ("pipe", None)
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        (("--mode", "tunnel"), "--mode 'tunnel' is none of relay, pipe"),
+        (("--mode", "pipe", "--ledger", "x"), "--ledger needs --mode relay: a pipe does not know what was taken"),
+        (("--ledger", "/proc/nowhere/x"), "--ledger /proc/nowhere/x cannot be written: "),
+    ],
+)
+def test_a_wrong_mode_or_ledger_is_a_sentence(secret: Path, more: tuple[str, ...], sentence: str) -> None:
+    with pytest.raises(BadSetting) as raised:
+        read(words(secret, *more))
+    assert str(raised.value).startswith(sentence)

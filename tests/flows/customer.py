@@ -36,7 +36,7 @@ async def start(
         sys.executable, "-m", "connector", command,
         "--provider", f"localhost:{port}", "--tls", tls, "--ca-file", str(provider.ca_file),
         "--user", user or provider.secrets.demo_user, "--secret-file", str(file),
-        "--deliver", f"127.0.0.1:{sink.port}", *options,
+        "--deliver", f"127.0.0.1:{sink.port}", "--ledger", str(layout.root / "connector.ledger"), *options,
         cwd=HERE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     layout.pid_file("connector").write_text(str(process.pid))

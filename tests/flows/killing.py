@@ -31,8 +31,8 @@ MOMENTS = {
 VICTIMS = ("inbound", "odmr", "auth", "outbound", "connector", "postgres", "nats")
 #: Settings under which a lost lease is found fast.
 SETTINGS = {"ODMR_LEASE_SECONDS": "4"}
-#: Victims whose death may leave a message sent and its disposition not committed. RELIABILITY L4, rule a.
-MAY_REPEAT = frozenset({"odmr", "connector", "postgres"})
+#: Victims whose death may repeat a message: between the local server's 250 and the ledger's fsync only the connector's own.
+MAY_REPEAT = frozenset({"connector"})
 MESSAGES = 6
 _numbers = count(1)
 

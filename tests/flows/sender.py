@@ -9,7 +9,7 @@ DOMAIN = "demo.example"
 
 @dataclass(slots=True)
 class Ledger:
-    """What was sent and what was heard. `unsure` are messages of which one attempt had no answer."""
+    """What was sent and what was heard. `unsure` are messages of which one attempt had no answer, or 451 to content."""
 
     acked: list[str] = field(default_factory=list)
     unsure: set[str] = field(default_factory=set)
@@ -32,7 +32,10 @@ def _try(port: int, name: str, ledger: Ledger) -> bool:
             ledger.unsure.add(name)
             smtp.sendmail("a@remote.example", [f"user@{DOMAIN}"], content(name))
     except smtplib.SMTPResponseException as error:
-        ledger.unsure.discard(name)
+        if not isinstance(
+            error, smtplib.SMTPDataError
+        ):  # 451 to content: the commit may have happened (RELIABILITY L4, b)
+            ledger.unsure.discard(name)
         if error.smtp_code >= 500:
             ledger.permanent.append(f"{name}: {error.smtp_code} {error.smtp_error!r}")
         return False

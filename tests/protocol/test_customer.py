@@ -169,7 +169,7 @@ def test_a_provider_that_does_not_prove_that_it_knows_the_secret_is_left(final: 
 
 def test_a_check_takes_no_mail() -> None:
     profile = CustomerProfile("c.example", Login("tim", b"secret"), require_tls=False, only_checks=True)
-    hello = b"220 mx\r\n250-mx\r\n250-AUTH CRAM-MD5\r\n250-XODMR LIVE STAT\r\n250 ATRN\r\n334 YQ==\r\n235 ok\r\n"
+    hello = b"220 mx\r\n250-mx\r\n250-AUTH CRAM-MD5\r\n250-XODMR LIVE STAT ID\r\n250 ATRN\r\n334 YQ==\r\n235 ok\r\n"
     events, _ = run([hello + b"250 2.0.0 messages=3 octets=9\r\n"], profile)
     assert events[-1] == Checked("2.0.0 messages=3 octets=9")
     events, _ = run([HELLO + b"334 YQ==\r\n235 ok\r\n"], profile)

@@ -44,7 +44,7 @@ async def test_r19_a_port_that_requires_tls_says_530_to_all_but_four(odmr: Facto
     async with odmr(require_tls=True) as provider:
         customer = await provider.call()
         assert (await customer.say("NOOP")).startswith("250 ")
-        assert await customer.hello() == ["ENHANCEDSTATUSCODES", "STARTTLS", "XODMR LIVE STAT", "ATRN"]
+        assert await customer.hello() == ["ENHANCEDSTATUSCODES", "STARTTLS", "XODMR LIVE STAT ID", "ATRN"]
         for command in (
             "AUTH CRAM-MD5",
             "AUTH PLAIN AA==",
