@@ -15,8 +15,9 @@ credential = App(name="credential", help="How a customer proves who it is.")
 queue = App(name="queue", help="What waits.")
 message = App(name="message", help="What the spool holds, and what happened to it.")
 session = App(name="session", help="Who is connected, and who was.")
+usage = App(name="usage", help="What was counted.")
 key = App(name="key", help="Keys of the HTTP API.")
-NOUNS = (customer, domain, credential, queue, message, session, key)
+NOUNS = (customer, domain, credential, queue, message, session, usage, key)
 
 Repeated = Annotated[list[str] | None, Parameter(negative="", consume_multiple=True)]
 
@@ -274,6 +275,14 @@ def session_ls(
 def session_show(session_id: str, *, as_json: AsJson = False) -> None:
     """One session."""
     show(call("GET", _path("sessions", session_id)), as_json)
+
+
+@usage.command(name="show")
+def usage_show(
+    *, customer_id: str | None = None, since: str | None = None, until: str | None = None, as_json: AsJson = False
+) -> None:
+    """Totals by customer, domain and meter; --since and --until are times such as 2026-11-01T00:00:00Z."""
+    show(call("GET", _path("usage", customer_id=customer_id, since=since, until=until)), as_json)
 
 
 @key.command(name="create")

@@ -22,7 +22,7 @@ Writer = Annotated[Principal, Depends(needs("api_keys:write"))]
 
 Scope = Literal[
     "*", "customers:read", "customers:write", "domains:read", "domains:write", "credentials:read", "credentials:write",
-    "messages:read", "sessions:read", "api_keys:read", "api_keys:write",
+    "messages:read", "messages:write", "sessions:read", "usage:read", "api_keys:read", "api_keys:write",
 ]  # fmt: skip
 #: Characters of a key that stay visible, so that two can be told apart.
 VISIBLE: Final = 12

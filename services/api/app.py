@@ -8,7 +8,7 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
-from services.api import api_keys, credentials, customers, domains, errors, messages, sessions, whoami
+from services.api import api_keys, credentials, customers, domains, errors, messages, sessions, usage, whoami
 from services.api.parts import Parts, parts_on
 from services.api.settings import ApiSettings
 from shared import VERSION
@@ -24,7 +24,7 @@ def create_app(parts: Parts) -> FastAPI:
     app = FastAPI(title="ODMR provider", version=VERSION, docs_url="/docs", redoc_url=None)
     app.state.parts = parts
     errors.install(app)
-    for noun in (whoami, customers, domains, credentials, messages, sessions, api_keys):
+    for noun in (whoami, customers, domains, credentials, messages, sessions, usage, api_keys):
         app.include_router(noun.router)
     return app
 

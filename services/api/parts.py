@@ -12,6 +12,7 @@ from shared.storage.engine import Engine
 from shared.storage.handling import Handlings
 from shared.storage.messages import Messages
 from shared.storage.session_records import SessionRecords
+from shared.storage.usage import Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class Parts:
     messages: Messages
     handlings: Handlings
     sessions: SessionRecords
+    usage: Usage
     keys: ApiKeys
     bus: Bus
     clock: Clock
@@ -38,6 +40,7 @@ def parts_on(engine: Engine, bus: Bus) -> Parts:
         Messages(engine),
         Handlings(engine),
         SessionRecords(engine),
+        Usage(engine),
         ApiKeys(engine),
         bus,
         Clock(),

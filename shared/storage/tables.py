@@ -150,6 +150,27 @@ recipients = Table(
     Column("last_reply", Text, nullable=False),
 )
 
+usage = Table(
+    "usage",
+    metadata,
+    Column("id", BigInteger, primary_key=True),
+    Column("at", _WHEN, nullable=False),
+    Column("customer_id", Uuid, nullable=False),
+    Column("domain_id", Uuid, nullable=False),
+    Column("meter", Text, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+)
+
+usage_buckets = Table(
+    "usage_buckets",
+    metadata,
+    Column("customer_id", Uuid, primary_key=True),
+    Column("domain_id", Uuid, primary_key=True),
+    Column("meter", Text, primary_key=True),
+    Column("hour", _WHEN, primary_key=True),
+    Column("amount", BigInteger, nullable=False),
+)
+
 #: Without its xid, which SQLAlchemy has no type for; so it is no Table of the metadata.
 events = table(
     "events",

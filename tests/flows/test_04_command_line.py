@@ -104,6 +104,7 @@ async def test_every_verb_of_every_noun(operator: Operator, tmp_path: Path) -> N
     )
     assert key["scopes"] == ["domains:read"]
     assert len((await does("key", "ls"))["data"]) == 2  # type: ignore[arg-type]
+    assert await does("usage", "show", "--customer-id", "ext:farm") == {"data": []}
     assert await does("session", "ls", "--running") == {"data": [], "has_more": False, "next_cursor": None}
     for words in (("credential", "rm", credential), ("domain", "rm", "farm.example"), ("key", "rm", str(key["id"]))):
         assert (await odmr(*words, **operator.env)).exit == 0
