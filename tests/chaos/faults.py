@@ -1,0 +1,130 @@
+"""Faults, one after the other, each written down with when it began and ended: kills at named moments, servers that die or
+freeze, rolling restarts."""
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from localserve.layout import SERVICES
+from localserve.provider import Provider
+from tests.chaos.customers import Customer
+from tests.chaos.ledger import Ledger
+from tests.waiting import until
+
+#: Where a service may die: the named moments of a message's way.
+MOMENTS = (
+    "inbound.before_commit", "inbound.after_commit", "inbound.before_publish", "inbound.after_250",
+    "odmr.leased", "odmr.turned", "odmr.mail", "odmr.data", "odmr.after_dot", "odmr.replied", "odmr.before_settle", "odmr.settled",
+    "auth.verify", "outbound.rescuer", "outbound.reaper", "outbound.before_notices", "outbound.replied", "outbound.before_settle",
+)  # fmt: skip
+#: Servers and programs that die or freeze meanwhile.
+DEPENDENCIES = (
+    "postgres killed", "nats killed", "postgres frozen", "nats frozen", "auth frozen", "odmr frozen past its lease",
+    "inbound frozen", "connector killed",
+)  # fmt: skip
+#: Seconds until a kill that was armed must have hit.
+HIT_TIME = 25.0
+#: Seconds of a freeze.
+FREEZE = 2.0
+
+
+class Faults:
+    """Does them. `pace` scales every wait; `lease` is the lease time that is set, in seconds."""
+
+    def __init__(
+        self, provider: Provider, pipes: list[Customer], ledger: Ledger, *, pace: float, lease: float, seed: int
+    ) -> None:
+        self._provider = provider
+        self._pipes = pipes
+        self._ledger = ledger
+        self._pace = pace
+        self._lease = lease
+        self._chance = random.Random(seed)
+        self.hits: Counter[str] = Counter()
+        self.missed = 0
+
+    async def kill_at(self, moment: str) -> None:
+        """Arms a failpoint in a new start of the service, and waits until it has died of it and is back."""
+        service = moment.partition(".")[0]
+        async with self._written(f"kill at {moment}"):
+            await self._provider.restart(service, f"{moment}=kill@{self._chance.choice((1, 1, 2, 3))}")
+            child = self._provider.child(service)
+
+            async def has_died() -> bool:
+                return child.starts > 1
+
+            try:
+                await until(has_died, HIT_TIME * self._pace)
+                self.hits[moment] += 1
+            except AssertionError:
+                self.missed += 1
+            await self._provider.answers()
+
+    async def restart(self, service: str) -> None:
+        """SIGTERM, and a new start."""
+        async with self._written(f"restart of {service}"):
+            await self._provider.restart(service)
+
+    async def dependency(self, what: str) -> None:
+        """One of DEPENDENCIES."""
+        who, _, how = what.partition(" ")
+        async with self._written(what):
+            if who == "connector":
+                for customer in self._pipes:
+                    _signal(customer.children[0].pid, signal.SIGKILL)
+                return
+            child = self._provider.child(who)
+            if how == "killed":
+                starts = child.starts
+
+                async def is_back() -> bool:
+                    return child.starts > starts
+
+                _signal(child.pid, signal.SIGKILL)
+                await until(is_back, 30)
+            else:
+                pid = child.pid
+                _signal(pid, signal.SIGSTOP)
+                await asyncio.sleep((self._lease + FREEZE if "lease" in how else FREEZE) * self._pace)
+                _signal(pid, signal.SIGCONT)
+            await self._provider.answers()
+
+    async def run(self, plan: list[str]) -> AsyncIterator[str]:
+        """Does each of a plan of `kill ...`, `restart ...` and dependencies; gives its words when it is done."""
+        for word in plan:
+            verb, _, rest = word.partition(" ")
+            if verb == "kill":
+                await self.kill_at(rest)
+            elif verb == "restart":
+                await self.restart(rest)
+            else:
+                await self.dependency(word)
+            yield word
+
+    @asynccontextmanager
+    async def _written(self, what: str) -> AsyncIterator[None]:
+        self._ledger.write(fault=what, phase="begins")
+        try:
+            yield
+        finally:
+            self._ledger.write(fault=what, phase="is over")
+
+
+def _signal(pid: int | None, number: signal.Signals) -> None:
+    if pid is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def make_plan(kills: int, dependencies: int, restarts: int, seed: int) -> list[str]:
+    """A shuffled plan in which every moment, dependency and service comes as often as the others."""
+    plan = [f"kill {MOMENTS[i % len(MOMENTS)]}" for i in range(kills)]
+    plan += [DEPENDENCIES[i % len(DEPENDENCIES)] for i in range(dependencies)]
+    plan += [f"restart {SERVICES[i % len(SERVICES)]}" for i in range(restarts)]
+    random.Random(seed).shuffle(plan)
+    return plan
