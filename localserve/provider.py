@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Final
 
@@ -108,6 +109,15 @@ class Provider:
     def child(self, name: str) -> Child:
         """A program of ours by name: a service, `postgres` or `nats`."""
         return self._children[name]
+
+    async def another(self, service: str, name: str, port: int, env: Mapping[str, str]) -> Child:
+        """A second process of a service, with a name and settings of its own, when its port answers; the caller stops it."""
+        _, chain, key = certificates.prepare(self.layout, self.clock)
+        program = self._service(service, chain, key)
+        child = Child(replace(program, name=name, env={**program.env, **env}), self.layout, self._on_fatal)
+        await child.start()
+        await self._answers(port)
+        return child
 
     async def restart(self, service: str, failpoint: str = "") -> None:
         """Ends a service and starts it again, with this failpoint armed until it dies. Returns when all answers."""

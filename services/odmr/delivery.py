@@ -6,7 +6,6 @@ it may take. A row is settled only by what SmtpSender reports.
 
 import asyncio
 import contextlib
-from datetime import timedelta
 from typing import Final, assert_never
 
 import structlog
@@ -356,14 +355,13 @@ class Delivery:
         return decide(
             outcome,
             attempts=row.attempts,
-            age=max(self._parts.clock.now() - row.received_at, _NOT_YET),
+            age=row.age,
             fail_after=row.fail_after,
             holds_refused=row.holds_refused,
             owes_success=not self._sender.passes_dsn and wants("SUCCESS", row.rcpt_parameters),
         )
 
 
-_NOT_YET: Final = timedelta(0)
 #: "Too many recipients", in the words of RFC 5321 4.5.3.1.10 and of older servers.
 _TOO_MANY: Final = frozenset({452, 552})
 

@@ -67,7 +67,8 @@ class LeasedRecipient:
     size: int
     has_eight_bit: bool
     attempts: int
-    received_at: datetime
+    #: By the database's clock, when it was leased: ours may jump.
+    age: timedelta
     next_at: datetime
     #: The domain's policies: 8-bit content goes to a server without 8BITMIME; how long a 5xx before the content is no end.
     sends_eight_bit: bool

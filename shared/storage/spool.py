@@ -39,7 +39,7 @@ WITH due AS (
     FOR UPDATE SKIP LOCKED
 ), leased AS (
     UPDATE recipients r SET state = 'leased', lease_id = $1, last_session_id = $2 FROM due WHERE r.id = due.id
-    RETURNING r.id, r.message_id, r.domain_id, r.domain, r.forward_path, r.attempts, r.received_at, r.next_at,
+    RETURNING r.id, r.message_id, r.domain_id, r.domain, r.forward_path, r.attempts, now() - r.received_at AS age, r.next_at,
         r.dsn_parameters AS rcpt_parameters, r.lost_leases > 0 AS is_suspect
 )
 SELECT l.*, m.reverse_path, m.size, m.has_eight_bit, m.needs_smtputf8, m.dsn_parameters AS mail_parameters,

@@ -3,13 +3,15 @@
 import argparse
 import asyncio
 import json
+import re
+import subprocess
 import sys
 import time
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from tests.chaos.defects import DEFECTS, found
+from tests.chaos.defects import DEFECTS, Defect, found
 from tests.chaos.faults import DEPENDENCIES, MOMENTS, make_plan
 from tests.chaos.run import Plan, Result, run
 
@@ -21,6 +23,7 @@ SHORT = [
     "kill inbound.before_commit", "connector killed", "kill odmr.data", "kill odmr.before_settle", "nats frozen", "connector killed",
     "postgres killed", "kill inbound.before_publish", "connector killed", "kill odmr.after_dot", "kill odmr.replied", "nats killed",
     "odmr frozen past its lease", "kill inbound.after_250",
+    "postgres frozen until statements give up",
 ]  # fmt: skip
 
 
@@ -35,10 +38,12 @@ def main() -> int:
     words.add_argument("--seed", type=int, default=1)
     words.add_argument("--defective", action="store_true", help="a short run; prints what the checker says, as JSON")
     words.add_argument("--no-defects", action="store_true", help="the ledger alone")
+    words.add_argument("--no-cuts", action="store_true", help="without the session that is cut at every octet")
     words.add_argument("--only-defects", action="store_true", help="the seeded defects alone")
+    words.add_argument("--defect", action="append", metavar="WHAT", help="of these only that one; may be repeated")
     said = words.parse_args()
     if said.defective:
-        result = asyncio.run(run(Plan(600, SHORT, a_second=40.0, recovery=15.0)))
+        result = asyncio.run(run(Plan(600, SHORT, a_second=40.0, recovery=40.0)))
         print(json.dumps([(one.rule, one.what) for one in result.violations[:5]]))
         return 0
     failed, summary = 0, []
@@ -50,9 +55,19 @@ def main() -> int:
         failed += len(result.violations)
         summary.append(_in_words(result, plan))
     if not said.no_defects:
-        missed = _defects()
+        wanted = [defect for defect in DEFECTS if not said.defect or defect.what in said.defect]
+        missed = _defects(wanted)
         failed += len(missed)
-        summary.append(f"{len(DEFECTS) - len(missed)} of {len(DEFECTS)} seeded defects found")
+        summary.append(f"{len(wanted) - len(missed)} of {len(wanted)} seeded defects found")
+    if not (said.no_cuts or said.only_defects):
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-s", "tests/services/odmr/every_byte.py"],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        counts = [int(number) for number in re.findall(r"a ledger: (\d+) cuts", done.stdout)]
+        failed += done.returncode
+        summary.append(f"{sum(counts):,} cuts of a session of three messages" if counts else done.stdout[-300:])
     print(("chaos: " if not failed else "chaos FAILED: ") + "; ".join(summary))
     return 1 if failed else 0
 
@@ -81,9 +96,9 @@ def _in_words(result: Result, plan: Plan) -> str:
     )
 
 
-def _defects() -> list[str]:
+def _defects(wanted: list[Defect]) -> list[str]:
     missed = []
-    for defect in DEFECTS:
+    for defect in wanted:
         began = time.monotonic()
         rules = found(defect)
         print(

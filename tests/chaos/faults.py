@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager
 
 from localserve.layout import SERVICES
 from localserve.provider import Provider
+from shared.storage.accept import RETRY_FOR
+from shared.storage.engine import STATEMENT_TIMEOUT
 from tests.chaos.customers import Customer
 from tests.chaos.ledger import Ledger
 from tests.waiting import until
@@ -25,8 +27,10 @@ MOMENTS = (
 #: Servers and programs that die or freeze meanwhile.
 DEPENDENCIES = (
     "postgres killed", "nats killed", "postgres frozen", "nats frozen", "auth frozen", "odmr frozen past its lease",
-    "inbound frozen", "connector killed",
+    "inbound frozen", "connector killed", "postgres frozen until statements give up",
 )  # fmt: skip
+#: What NATS has in its hands when it dies is told to nobody: the last mail of a run comes during this.
+WAKE_UPS_LOST = "nats frozen and killed"
 #: Seconds until a kill that was armed must have hit.
 HIT_TIME = 25.0
 #: Seconds of a freeze.
@@ -79,20 +83,25 @@ class Faults:
                     _signal(customer.children[0].pid, signal.SIGKILL)
                 return
             child = self._provider.child(who)
-            if how == "killed":
-                starts = child.starts
+            pid, starts = child.pid, child.starts
 
-                async def is_back() -> bool:
-                    return child.starts > starts
+            async def is_back() -> bool:
+                return child.starts > starts
 
-                _signal(child.pid, signal.SIGKILL)
+            if how.startswith("frozen"):
+                _signal(pid, signal.SIGSTOP)
+                await asyncio.sleep(self._freeze(how) * self._pace)
+            if how.endswith("killed"):
+                _signal(pid, signal.SIGKILL)
                 await until(is_back, 30)
             else:
-                pid = child.pid
-                _signal(pid, signal.SIGSTOP)
-                await asyncio.sleep((self._lease + FREEZE if "lease" in how else FREEZE) * self._pace)
                 _signal(pid, signal.SIGCONT)
             await self._provider.answers()
+
+    def _freeze(self, how: str) -> float:
+        if "give up" in how:
+            return STATEMENT_TIMEOUT + RETRY_FOR + FREEZE
+        return FREEZE + (self._lease if "lease" in how else 0.0)
 
     async def run(self, plan: list[str]) -> AsyncIterator[str]:
         """Does each of a plan of `kill ...`, `restart ...` and dependencies; gives its words when it is done."""

@@ -14,7 +14,7 @@ from localserve.provider import Provider
 from localserve.provision import client, provision
 from tests.chaos.checker import Evidence, Violation, check
 from tests.chaos.customers import CUSTOMERS, Customer, CustomersServer, start_customer
-from tests.chaos.faults import Faults
+from tests.chaos.faults import WAKE_UPS_LOST, Faults
 from tests.chaos.generator import Generator
 from tests.chaos.ledger import Ledger, read
 
@@ -22,6 +22,8 @@ from tests.chaos.ledger import Ledger, read
 RECOVERY = 60.0
 #: Messages before the first fault: what comes twice among them has no excuse.
 CALM = 0.1
+#: Messages of which no wake-up tells, when nothing comes after them.
+LAST = 40
 LEASE = 4.0
 
 
@@ -112,6 +114,10 @@ class _World:
             await sending
         tell("the rest", done, len(plan.faults))
         await generator.send(until=lambda: generator.acked >= plan.messages)
+        losing = asyncio.create_task(faults.dependency(WAKE_UPS_LOST))
+        await asyncio.sleep(0.2)
+        await generator.send(until=lambda: generator.acked >= plan.messages + LAST)
+        await losing
         last = (
             []
             if await self._is_quiet(plan.recovery)

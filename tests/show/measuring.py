@@ -37,7 +37,8 @@ from tests.waiting import until
 MIB = 1024 * 1024
 
 
-def _status(provider: Provider, service: str, field: str) -> int:
+def status_of(provider: Provider, service: str, field: str) -> int:
+    """Octets, of a line of proc(5) status such as VmRSS."""
     with open(f"/proc/{provider.child(service).pid}/status") as file:
         return next(int(line.split()[1]) * 1024 for line in file if line.startswith(f"{field}:"))
 
@@ -49,9 +50,9 @@ async def growth(provider: Provider, octets: int) -> dict[str, int]:
     for service in SERVICES:
         with open(f"/proc/{provider.child(service).pid}/clear_refs", "w") as file:
             file.write("5")  # proc(5): the peak is forgotten
-        before[service] = _status(provider, service, "VmRSS")
+        before[service] = status_of(provider, service, "VmRSS")
     await _send_and_fetch(provider, octets)
-    return {service: _status(provider, service, "VmHWM") - before[service] for service in SERVICES}
+    return {service: status_of(provider, service, "VmHWM") - before[service] for service in SERVICES}
 
 
 async def _send_and_fetch(provider: Provider, octets: int) -> None:
