@@ -44,6 +44,10 @@ async def dial(settings: Settings) -> Line | Outcome:
         result = Outcome(Exit.GONE, f"{settings.provider} did not answer in time")
     except OSError as error:
         result = Outcome(Exit.GONE, f"{settings.provider} cannot be reached: {error}")
+    except BaseException:  # told to end
+        if stream is not None:
+            stream.close()
+        raise
     if isinstance(result, Outcome) and stream is not None:
         stream.close()
     return result

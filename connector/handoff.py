@@ -43,8 +43,10 @@ async def probe(deliver: Deliver) -> LocalServer | Outcome:
     try:
         async with asyncio.timeout(GREETING_TIME):
             heard, reply = await _hear_reply(way.stream)
-    except (OSError, TimeoutError, BadReply, LineTooLong) as error:
+    except BaseException as error:
         await way.close()
+        if not isinstance(error, (OSError, TimeoutError, BadReply, LineTooLong)):
+            raise
         return Outcome(Exit.LOCAL_DOWN, f"the local server {deliver} does not greet: {error or 'no answer'}")
     if reply.code != 220:
         await way.close()
@@ -70,15 +72,17 @@ async def join(line: Line, local: LocalServer) -> Outcome:
     provider = line.stream
     from_local = asyncio.create_task(_pump(local.way.stream, provider, local.greeting))
     from_provider = asyncio.create_task(_pump(provider, local.way.stream, line.early))
-    done, _ = await asyncio.wait({from_local, from_provider}, return_when=asyncio.FIRST_COMPLETED)
-    if from_provider in done and from_local not in done:
-        local.way.stream.half_close()  # the server sees an end, and may still say its last words, which count
-        await asyncio.wait({from_local}, timeout=LAST_WORDS_TIME)
-    for task in (from_local, from_provider):
-        task.cancel()
-    await asyncio.gather(from_local, from_provider, return_exceptions=True)
-    await provider.close_gently(LAST_WORDS_TIME)
-    await local.way.close()
+    try:
+        done, _ = await asyncio.wait({from_local, from_provider}, return_when=asyncio.FIRST_COMPLETED)
+        if from_provider in done and from_local not in done:
+            local.way.stream.half_close()  # the server sees an end, and may still say its last words, which count
+            await asyncio.wait({from_local}, timeout=LAST_WORDS_TIME)
+    finally:
+        for task in (from_local, from_provider):
+            task.cancel()
+        await asyncio.gather(from_local, from_provider, return_exceptions=True)
+        await provider.close_gently(LAST_WORDS_TIME)
+        await local.way.close()
     heard, said = _result(from_local), _result(from_provider)
     if heard.is_goodbye:
         return Outcome(Exit.OK, "the queue is empty", heard.octets, said.octets)

@@ -43,7 +43,11 @@ async def _call(settings: Settings) -> Outcome:
     local = await probe(settings.deliver)
     if isinstance(local, Outcome):
         return local
-    line = await dial(settings)
+    try:
+        line = await dial(settings)
+    except BaseException:  # told to end
+        await local.way.close()
+        raise
     if isinstance(line, Outcome):
         await local.way.close()
         return line

@@ -31,12 +31,12 @@ class Limits:
     atrn_interval: timedelta = timedelta(0)
 
     def reply(self, step: Step) -> float:
-        """Seconds for the reply to this command."""
+        """Seconds for the reply to this command; to EHLO, HELO, RSET and NOOP as to MAIL."""
         by_step = {
             Step.GREETING: self.greeting,
-            Step.MAIL: self.mail,
             Step.RCPT: self.rcpt,
             Step.DATA: self.data,
             Step.DOT: self.dot,
+            Step.QUIT: min(REPLY_TIME[Step.QUIT], self.mail),
         }
-        return by_step.get(step, REPLY_TIME[step])
+        return by_step.get(step, self.mail)

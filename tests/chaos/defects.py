@@ -63,9 +63,8 @@ DEFECTS = (
         "                customers = list(self._waiting)\n", "                customers: list[CustomerId] = []\n",
     ),
     Defect(
-        "5xx on a database error", "services/inbound/transaction.py",
-        '            log.error("message.not_accepted", message_id=str(self._id), error=str(error))\n            return r.S451_LOCAL_TROUBLE',
-        '            log.error("message.not_accepted", message_id=str(self._id), error=str(error))\n            return r.S554_LOOP',
+        "5xx on a database error", "services/inbound/handler.py",
+        "        return reply_text(S451_LOCAL_TROUBLE)", '        return "554 5.0.0 Internal error"',
     ),
     Defect("usage counted by attempt", "shared/storage/spool.py", "    WHERE state = 'delivered'\n    GROUP BY", "    GROUP BY"),
     Defect(

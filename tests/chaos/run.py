@@ -114,6 +114,7 @@ class _World:
             await sending
         tell("the rest", done, len(plan.faults))
         await generator.send(until=lambda: generator.acked >= plan.messages)
+        await self._is_quiet(plan.recovery)  # who still fetches would find the last mail without being told
         losing = asyncio.create_task(faults.dependency(WAKE_UPS_LOST))
         await asyncio.sleep(0.2)
         await generator.send(until=lambda: generator.acked >= plan.messages + LAST)

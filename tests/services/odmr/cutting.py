@@ -75,7 +75,13 @@ class Proxy:
             if self._is_cut.is_set():
                 for pump in pumps:
                     pump.cancel()
+                await asyncio.gather(*pumps, return_exceptions=True)
                 self._end(writer, theirs)
+                if self._cut is not None and self._cut.how == "silence":
+                    while await ours.read(READ):
+                        pass
+                    for end in (writer, theirs):  # the customer's side finds out later, and is not waited for here
+                        end.close()
             else:
                 await asyncio.wait(pumps)
                 for end in (writer, theirs):
@@ -145,10 +151,8 @@ class Cutter:
         subjects = await self._fill()
         async with Proxy(self._provider.port, cut) as proxy:
             calling = asyncio.create_task(self._call(proxy))
-            if cut.how == "silence":
-                await self._gives_up()
-                calling.cancel()
-            await asyncio.wait({calling})
+            await asyncio.wait({calling}, timeout=60)
+            assert calling.done(), cut
             await self._gives_up()
         delivered = await self._delivered()
         told = {subject for subject in subjects if f" kept {subject}\r\n".encode() in proxy.given[True]}
