@@ -117,7 +117,8 @@ class _World:
         await self._is_quiet(plan.recovery)  # who still fetches would find the last mail without being told
         losing = asyncio.create_task(faults.dependency(WAKE_UPS_LOST))
         await asyncio.sleep(0.2)
-        await generator.send(until=lambda: generator.acked >= plan.messages + LAST)
+        enough = generator.acked + LAST
+        await generator.send(until=lambda: generator.acked >= enough)
         await losing
         last = (
             []
