@@ -6,6 +6,11 @@ from collections.abc import Awaitable, Callable
 _LOOK_EVERY = 0.02
 
 
+async def lasts(seconds: float) -> None:
+    """How long a fault or a pause of the experiment lasts. It waits for nothing to become true: that is `until`."""
+    await asyncio.sleep(seconds)
+
+
 async def until(is_true: Callable[[], Awaitable[bool]], seconds: float, what: str = "") -> None:
     """Returns when it is true. Fails when it is not in time."""
     deadline = asyncio.get_running_loop().time() + seconds

@@ -1,7 +1,6 @@
 """Faults, one after the other, each written down with when it began and ended: kills at named moments, servers that die or
 freeze, rolling restarts."""
 
-import asyncio
 import contextlib
 import os
 import random
@@ -16,7 +15,7 @@ from shared.storage.accept import RETRY_FOR
 from shared.storage.engine import STATEMENT_TIMEOUT
 from tests.chaos.customers import Customer
 from tests.chaos.ledger import Ledger
-from tests.waiting import until
+from tests.waiting import lasts, until
 
 #: Where a service may die: the named moments of a message's way.
 MOMENTS = (
@@ -90,7 +89,7 @@ class Faults:
 
             if how.startswith("frozen"):
                 _signal(pid, signal.SIGSTOP)
-                await asyncio.sleep(self._freeze(how) * self._pace)
+                await lasts(self._freeze(how) * self._pace)
             if how.endswith("killed"):
                 _signal(pid, signal.SIGKILL)
                 await until(is_back, 30)

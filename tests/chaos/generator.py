@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from shared.protocol.dotstuff import ContentWriter
 from tests.chaos.ledger import Ledger
+from tests.waiting import lasts
 
 #: Seconds for a reply, and until what was not taken is tried again.
 REPLY_TIME = 20.0
@@ -112,10 +113,10 @@ class Generator:
             self._next += 1
             self._ledger.write(name=mail.name, paths=mail.paths, sha256=mail.sha256)
             while not await self._try(session, mail):
-                await asyncio.sleep(RETRY_AFTER)
+                await lasts(RETRY_AFTER)
             self.acked += 1
             if a_second:
-                await asyncio.sleep(1 / a_second)
+                await lasts(1 / a_second)
         session.close()
 
     async def _try(self, session: _Session, mail: Mail) -> bool:

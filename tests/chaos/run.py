@@ -17,6 +17,7 @@ from tests.chaos.customers import CUSTOMERS, Customer, CustomersServer, start_cu
 from tests.chaos.faults import WAKE_UPS_LOST, Faults
 from tests.chaos.generator import Generator
 from tests.chaos.ledger import Ledger, read
+from tests.waiting import lasts
 
 #: Seconds from the last fault until all is quiet. RELIABILITY L8.
 RECOVERY = 60.0
@@ -116,7 +117,7 @@ class _World:
         await generator.send(until=lambda: generator.acked >= plan.messages)
         await self._is_quiet(plan.recovery)  # who still fetches would find the last mail without being told
         losing = asyncio.create_task(faults.dependency(WAKE_UPS_LOST))
-        await asyncio.sleep(0.2)
+        await lasts(0.2)
         enough = generator.acked + LAST
         await generator.send(until=lambda: generator.acked >= enough)
         await losing
@@ -156,7 +157,7 @@ class _World:
                     left += len(answer.json()["data"]) if answer.status_code == 200 else 1
                 if not left:
                     return True
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(0.1)
         return False
 
     async def _evidence(self) -> Evidence:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from localserve.provider import Provider
 from tests.show.measuring import MIB, status_of
+from tests.waiting import lasts
 
 #: What a session may add to inbound's memory, and the slowest reply of a hundred that another client may see.
 MOST_MEMORY = 16 * MIB
@@ -98,7 +99,7 @@ async def _watching(provider: Provider, sessions: int) -> AsyncIterator[Felt]:
             began = time.monotonic()
             await other.say(b"NOOP\r\n")
             felt.replies.append(time.monotonic() - began)
-            await asyncio.sleep(0.005)
+            await lasts(0.005)
         other.close()
 
     asking = asyncio.create_task(ask())
@@ -149,7 +150,7 @@ async def _idle(provider: Provider) -> None:
     senders = []
     for _ in range(IDLE // 100):
         senders += await asyncio.gather(*(Sender.connect(provider) for _ in range(100)))
-    await asyncio.sleep(1)
+    await lasts(1)
     for sender in senders:
         sender.close()
 
@@ -161,7 +162,7 @@ async def _drip(provider: Provider) -> None:
     for _ in range(DRIPS):
         for sender in senders:
             sender.writer.write(b"x")
-        await asyncio.sleep(DRIP)
+        await lasts(DRIP)
     for sender in senders:
         sender.close()
 

@@ -25,7 +25,7 @@ from shared.domain.names import CustomerId, DomainId, MessageId, RecipientId, do
 from shared.protocol.reply import S250_OK, Reply
 from shared.storage.accept import Acceptor
 from shared.storage.engine import create_pool
-from tests.waiting import until
+from tests.waiting import lasts, until
 
 #: Lease time, in seconds, and how long the first odmr is stopped: well past it.
 LEASE = 0.5
@@ -140,13 +140,13 @@ async def _round(provider: Provider, first: Child, port: int, racers: list[Racer
         return any(racer.got for racer in racers)
 
     await until(one_has_mail, 20)
-    await asyncio.sleep(after)
+    await lasts(after)
     assert first.pid is not None
     os.kill(first.pid, signal.SIGSTOP)
     frozen_at = loop.time()
     late = [asyncio.create_task(call_once(racer.settings)) for racer in racers]
     try:
-        await asyncio.sleep(FROZEN)
+        await lasts(FROZEN)
     finally:
         os.kill(first.pid, signal.SIGCONT)
     await asyncio.gather(*early, *late)

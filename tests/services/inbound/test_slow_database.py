@@ -12,6 +12,7 @@ from shared.storage.engine import create_pool
 from shared.storage.hosted import HostedDomains
 from shared.storage.uploads import Uploads
 from tests.services.inbound.conftest import Inbound, Peer
+from tests.waiting import lasts
 
 #: Seconds that each word of the database's is held back.
 DELAY = 0.2
@@ -23,7 +24,7 @@ async def _slow(port: int) -> asyncio.Server:
     async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay: float) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(65_536):
-                await asyncio.sleep(delay)  # noqa: S311
+                await lasts(delay)
                 writer.write(data)
                 await writer.drain()
         writer.close()
