@@ -33,6 +33,7 @@ async def the_ledger() -> str:
     done = subprocess.run(
         [sys.executable, "-m", "tests.chaos", "--no-cuts"], cwd=HERE, stdout=subprocess.PIPE, text=True
     )
+    print(done.stdout)
     last = done.stdout.strip().splitlines()[-1]
     if done.returncode:
         raise NotShown(last)
