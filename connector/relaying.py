@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import sys
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, assert_never
@@ -81,7 +82,7 @@ class _Relaying:
             while self._remembering or self._writing is not None:
                 self._remember()
                 assert self._writing is not None
-                await self._writing
+                await asyncio.wait({self._writing})
                 self._written()
             await self._flush()
         if by_421 and self._machine.taken:
@@ -115,11 +116,14 @@ class _Relaying:
             self._batch = len(batch)
 
     def _written(self) -> None:
-        """Raises OSError when the ledger could not be written: the line ends, and what was not told comes again."""
+        """A ledger that cannot be written keeps no 250 back: the local server has the mail, and would get it for ever."""
         if self._writing is not None and self._writing.done():
             writing, self._writing = self._writing, None
-            writing.result()
             self._durable += self._batch
+            if (error := writing.exception()) is not None:
+                print(
+                    f"odmr-connector: the ledger cannot be written: {error}; a repeat may come twice", file=sys.stderr
+                )
 
     async def _wait(self) -> None:
         """One read that goes on over many waits a side: a read that is cancelled may have taken octets with it."""

@@ -31,8 +31,7 @@ def test_there_are_500_forms() -> None:
 
 
 def test_r73_no_form_is_an_end_however_it_is_split() -> None:
-    for number, form in enumerate(FORMS):
-        read_in_every_split(body(number, form))
+    assert sum(read_in_every_split(body(number, form)) for number, form in enumerate(FORMS)) > 50 * len(FORMS)
 
 
 async def test_each_form_is_one_message_before_every_lax_server(provider: Provider) -> None:

@@ -87,13 +87,14 @@ class LaxServer:
             writer.close()
 
 
-def read_in_every_split(content: bytes) -> None:
-    """The reader ends at the real end alone, wherever the octets are split, and gives no bare CR or LF."""
+def read_in_every_split(content: bytes) -> int:
+    """Fails unless the reader ends at the real end alone, wherever it is split, with no bare CR or LF; gives the splits."""
     wire = content + b".\r\n"
     whole = _read([wire])
     assert b"\r" not in whole.replace(b"\r\n", b"") and b"\n" not in whole.replace(b"\r\n", b"")
     for at in range(1, len(wire)):
         assert _read([wire[:at], wire[at:]]) == whole
+    return len(wire) - 1
 
 
 def _read(pieces: list[bytes]) -> bytes:

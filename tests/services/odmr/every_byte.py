@@ -18,4 +18,5 @@ async def test_every_octet(odmr: Factory, tmp_path: Path, how: How, remembers: b
     limits = LIMITS if how == "silence" else {}
     async with odmr(max_sessions=100, **limits) as provider:
         cuts, twice = await cut_all(provider, tmp_path, (how,), 1, remembers=remembers)
+        assert cuts > 1_000 and not (remembers and twice)
         print(f"\n{how}, {'with' if remembers else 'without'} a ledger: {cuts} cuts, {twice} came twice")

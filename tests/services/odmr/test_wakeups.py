@@ -7,6 +7,7 @@ from shared.bus.subjects import mail_queued
 from shared.domain.names import CustomerId
 from tests.services.odmr.conftest import Factory
 from tests.services.odmr.test_after_the_turn import take_one, turned
+from tests.waiting import until
 
 
 async def test_n4_any_wake_up_at_any_time_is_harmless(odmr: Factory, nats_urls: dict[str, str]) -> None:
@@ -42,3 +43,9 @@ async def test_n4_without_any_wake_up_the_poll_finds_it(odmr: Factory) -> None:
         customer.tell("250 c.example")
         await provider.accept()  # straight into the spool: nobody tells
         await take_one(customer)
+
+        async def is_delivered() -> bool:
+            return await provider.states() == [("delivered", 1)]
+
+        await until(is_delivered, 10)
+        assert await provider.states() == [("delivered", 1)]
