@@ -1,6 +1,7 @@
 """Makes the notices that senders are owed: finds who is to be told, composes, and puts it in the system's queue. RFC 3461."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -41,8 +42,14 @@ class Notifier:
                 return 0
             left = self.by_minute - await notices.made_since(_MINUTE)
             dues = await notices.due(BATCH, self.by_hour) if left > 0 else []
+            made: Counter[str] = Counter()
             for _, same in groupby(dues, lambda due: (due.message_id, due.kind)):
-                left -= await self._tell_of(notices, list(same))
+                group = list(same)
+                if group[0].told_in_hour + made[group[0].reverse_path] >= self.by_hour:
+                    continue
+                told = await self._tell_of(notices, group)
+                made[group[0].reverse_path] += told
+                left -= told
                 if left <= 0:
                     log.warning("dsn.capped", by_minute=self.by_minute)
                     break
@@ -57,7 +64,12 @@ class Notifier:
             await notices.tell(silent, None)
         if not owed:
             return 0
-        notice = self._notice(owed, await notices.first_chunk(owed[0].message_id))
+        beginning = await notices.first_chunk(owed[0].message_id)
+        try:
+            notice = self._notice(owed, beginning)
+        except Exception:  # whatever it is, it stays due, and those behind it are told
+            log.exception("dsn.broken", message_id=str(owed[0].message_id))
+            return 0
         await notices.tell(owed, notice)
         if notice is None:
             log.warning("dsn.impossible", message_id=str(owed[0].message_id))

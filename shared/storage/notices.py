@@ -27,11 +27,13 @@ LOCK: Final = 366_0101
 #: Recipients of whom a notice is due, those of one message together. $2 is how many notices one reverse-path gets in an
 #: hour: what is beyond that waits, so that a flood of forged mail does not become a flood of ours.
 _DUE: Final = """
-WITH due AS (
+WITH hour AS (
+    SELECT reverse_path, count(DISTINCT dsn_id) AS told FROM notices
+    WHERE dsn_id IS NOT NULL AND made_at > now() - interval '1 hour' GROUP BY reverse_path
+), due AS (
     (SELECT r.id, CASE r.state WHEN 'delivered' THEN 'relayed' ELSE 'failed' END AS kind
-     FROM recipients r JOIN messages m ON m.id = r.message_id
-     WHERE r.is_dsn_due AND (SELECT count(DISTINCT n.dsn_id) FROM notices n WHERE n.dsn_id IS NOT NULL
-        AND n.reverse_path = m.reverse_path AND n.made_at > now() - interval '1 hour') < $2
+     FROM recipients r JOIN messages m ON m.id = r.message_id LEFT JOIN hour USING (reverse_path)
+     WHERE r.is_dsn_due AND coalesce(hour.told, 0) < $2
      ORDER BY r.settled_at LIMIT $1)
     UNION ALL
     (SELECT r.id, 'delayed' FROM domains d JOIN recipients r ON r.domain_id = d.id
@@ -41,8 +43,8 @@ WITH due AS (
      LIMIT $1)
 )
 SELECT due.kind, r.id, r.message_id, r.customer_id, r.forward_path, r.dsn_parameters, r.state, r.last_reply, r.settled_at,
-    m.reverse_path, m.dsn_parameters AS mail_parameters, m.received_at
-FROM due JOIN recipients r ON r.id = due.id JOIN messages m ON m.id = r.message_id
+    m.reverse_path, m.dsn_parameters AS mail_parameters, m.received_at, coalesce(hour.told, 0) AS told_in_hour
+FROM due JOIN recipients r ON r.id = due.id JOIN messages m ON m.id = r.message_id LEFT JOIN hour USING (reverse_path)
 ORDER BY r.message_id, due.kind, r.id
 """
 
@@ -91,6 +93,8 @@ class Due:
     reverse_path: str
     mail_parameters: str
     received_at: datetime
+    #: Notices that its reverse-path has got in the last hour.
+    told_in_hour: int
 
 
 class Notices:
