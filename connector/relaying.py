@@ -11,8 +11,9 @@ from connector.dial import Line
 from connector.handoff import LAST_WORDS_TIME, LocalServer
 from connector.ledger import Ledger
 from connector.outcome import Exit, Outcome
-from shared.protocol.events import Waiting
-from shared.protocol.relay import Relay, RelayEnded, Remember, ToProvider, ToServer
+from shared.protocol.events import RelayEnded, Remember, ToProvider, ToServer, Waiting
+from shared.protocol.memory import NoMemory
+from shared.protocol.relay import Relay
 from shared.tls import Stream
 
 #: Octets that gather before they are written.
@@ -37,7 +38,7 @@ class _Relaying:
         self._provider = line.stream
         self._local = local
         self._ledger = ledger
-        self._machine = Relay(ledger.has if ledger else lambda _id, _path: False, is_ours)
+        self._machine = Relay(ledger if ledger is not None else NoMemory(), is_ours)
         if line.early:
             self._machine.from_provider(line.early)
         self._machine.from_server(local.greeting)

@@ -1,12 +1,14 @@
 """Faults on demand, for tests: `ODMR_FAILPOINT=inbound.after_commit=kill;odmr.dot=kill@3`.
 
-An action is `kill` (SIGKILL to this process) or `kill:PATH` (to the process whose id the file holds), `raise` (an
-OSError), each with `@N` for the N-th time that the point is passed. Without the variable a point costs one look-up.
+An action is `kill` (SIGKILL to this process), `kill:PATH` (to the process whose id the file holds), `raise` (an OSError)
+or `stop:SECONDS` (the whole process stands still), each with `@N` for the N-th time that the point is passed. Without the
+variable a point costs one look-up.
 A service's main arms it once; never set it in production.
 """
 
 import os
 import signal
+import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +21,7 @@ class BadFailpoint(ValueError):
 @dataclass(frozen=True, slots=True)
 class _Action:
     verb: str
-    path: str
+    argument: str
     at: int
 
 
@@ -29,12 +31,12 @@ def parse(text: str) -> dict[str, _Action]:
     for part in filter(None, (part.strip() for part in text.split(";"))):
         name, found, action = part.partition("=")
         action, _, at = action.partition("@")
-        verb, _, path = action.partition(":")
-        if not found or verb not in ("kill", "raise") or not (at or "1").isdigit():
+        verb, _, argument = action.partition(":")
+        if not found or verb not in ("kill", "raise", "stop") or not (at or "1").isdigit():
             raise BadFailpoint(
-                f"ODMR_FAILPOINT has {part!r}; write NAME=kill, NAME=kill:PIDFILE or NAME=raise, then @N"
+                f"ODMR_FAILPOINT has {part!r}; write NAME=kill, NAME=kill:PIDFILE, NAME=raise or NAME=stop:SECONDS, then @N"
             )
-        actions[name] = _Action(verb, path, int(at or "1"))
+        actions[name] = _Action(verb, argument, int(at or "1"))
     return actions
 
 
@@ -59,5 +61,8 @@ def failpoint(name: str) -> None:
         return
     if action.verb == "raise":
         raise OSError(f"failpoint {name}")
-    pid = int(Path(action.path).read_text().split()[0]) if action.path else os.getpid()
+    if action.verb == "stop":
+        time.sleep(float(action.argument))
+        return
+    pid = int(Path(action.argument).read_text().split()[0]) if action.argument else os.getpid()
     os.kill(pid, signal.SIGKILL)

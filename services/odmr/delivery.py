@@ -177,13 +177,18 @@ class Delivery:
 
     async def _write_out(self) -> bool:
         """Writes what is due, while replies are read. False when the line broke: what the peer said is read to its end."""
+        if ends_a_message := self._sender.ends_a_message:
+            failpoint("odmr.before_dot")
+            if not self._keeper.is_trusted:  # this process may have stood still since it was begun
+                self._sender.abort(NOT_TRUSTED)
+                return False
         data = self._sender.data_to_send()
         if not data:
             return True
         self._read()
         try:
             async with asyncio.timeout(self._parts.limits.block):
-                is_written = await self._write(data, ends_a_message=self._sender.awaits_last_word)
+                is_written = await self._write(data, ends_a_message=ends_a_message)
         except TimeoutError:
             self._sender.abort(f"a block was not taken within {self._parts.limits.block:.0f} s")
             return False

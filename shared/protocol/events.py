@@ -202,3 +202,40 @@ class SenderEnded:
 
 
 SenderEvent = Ready | ContentWanted | Finished | SenderEnded | Waiting
+
+
+# --- the relay between the provider and a local server ---
+
+
+@dataclass(frozen=True, slots=True)
+class ToServer:
+    """Write it to the local server."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ToProvider:
+    """Write it to the provider."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Remember:
+    """The local server has the message: make it durable that these were taken, before the provider hears what follows."""
+
+    id: str
+    forward_paths: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RelayEnded:
+    """The session is over. `clean` when the provider said QUIT, or the local server 421."""
+
+    why: str
+    clean: bool
+    by_421: bool = False
+
+
+RelayEvent = ToServer | ToProvider | Remember | RelayEnded | Waiting

@@ -9,13 +9,13 @@ trusts this machine; extensions that change the line (STARTTLS, AUTH) or lead el
 import enum
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from shared.protocol import reply as r
 from shared.protocol.dotstuff import BareLineEnd, ContentReader, ContentWriter
-from shared.protocol.events import NEED_DATA, Waiting
+from shared.protocol.events import NEED_DATA, RelayEnded, RelayEvent, Remember, ToProvider, ToServer
 from shared.protocol.grammar import BadSyntax, Command, parse_command, parse_mail, parse_rcpt
+from shared.protocol.memory import Claim, Memory
 from shared.protocol.reply import BadReply, Reply, ReplyReader
 from shared.protocol.wire import MAX_ODMR_LINE, MAX_REPLY_LINE, LineBuffer, LineTooLong
 
@@ -24,40 +24,6 @@ PASSED_ON: Final = frozenset({"SIZE", "8BITMIME", "SMTPUTF8", "DSN", "ENHANCEDST
 OFFERED: Final = ("PIPELINING", "CHUNKING")
 #: Octets of the provider's that may wait for the local server.
 MAX_WAITING: Final = 256 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class ToServer:
-    """Write it to the local server."""
-
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class ToProvider:
-    """Write it to the provider."""
-
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Remember:
-    """The local server has the message: make it durable that these were taken, before the provider hears what follows."""
-
-    id: str
-    forward_paths: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class RelayEnded:
-    """The session is over. `clean` when the provider said QUIT, or the local server 421."""
-
-    why: str
-    clean: bool
-    by_421: bool = False
-
-
-RelayEvent = ToServer | ToProvider | Remember | RelayEnded | Waiting
 
 
 class _Mode(enum.Enum):
@@ -71,10 +37,10 @@ class _Mode(enum.Enum):
 
 
 class Relay:
-    """Bytes of both sides in, events out. `was_taken(id, path)` asks the ledger; `is_ours(domain)` is the guard on RCPT."""
+    """Bytes of both sides in, events out. `memory` is the ledger; `is_ours(domain)` is the guard on RCPT."""
 
-    def __init__(self, was_taken: Callable[[str, str], bool], is_ours: Callable[[str], bool]) -> None:
-        self._was_taken = was_taken
+    def __init__(self, memory: Memory, is_ours: Callable[[str], bool]) -> None:
+        self._memory = memory
         self._is_ours = is_ours
         self._provider = LineBuffer(MAX_ODMR_LINE)
         self._server = LineBuffer(MAX_REPLY_LINE)
@@ -83,11 +49,16 @@ class Relay:
         self._verb = ""  # whose reply is awaited; "" is the greeting
         self._events: deque[RelayEvent] = deque()
         self._provider_eof = self._server_eof = False
-        self._id = ""
-        self._path = ""
+        #: Commands that go to the local server one after the other, for the last of which the provider has its reply.
+        self._steps: deque[tuple[str, str]] = deque()
+        #: The local server has a MAIL that neither content nor RSET has ended.
+        self._is_open = False
+        #: And it is that of the provider's transaction.
+        self._is_said = False
+        self._id = self._mail_line = self._path = ""
+        self._claimed: list[str] = []
         self._taking: list[str] = []
         self._repeated: list[str] = []
-        self._has_mail = False
         self._reader = ContentReader()
         self._writer: ContentWriter | None = None
         self._left = 0
@@ -200,23 +171,26 @@ class Relay:
                 self._data()
             case "BDAT":
                 self._bdat(command)
-            case "RSET" if not self._has_mail:  # nothing is open there: a round trip saved for each message
-                self._say(r.S250_OK)
             case "RSET":
                 self._forget()
-                self._ask("RSET", "RSET")
+                if self._is_open:
+                    self._ask("RSET", "RSET")
+                else:  # a round trip saved for each message
+                    self._say(r.S250_OK)
             case "NOOP" | "QUIT":
                 self._ask(command.verb, command.verb)
             case _:
                 self._say(r.S502_NOT_HERE)
 
     def _mail(self, command: Command) -> None:
+        """The local server hears it with the first recipient that is new: what it took already it is not asked about again,
+        since a refusal now would tell the sender that what was delivered was not."""
         parsed = parse_mail(command.argument)
         self._forget()
         self._id = parsed.parameters.pop("XODMRID", "")
-        self._has_mail = True
         words = (f"{name}={value}" if value else name for name, value in parsed.parameters.items())
-        self._ask(" ".join((f"MAIL FROM:<{parsed.path}>", *words)), "MAIL")
+        self._mail_line = " ".join((f"MAIL FROM:<{parsed.path}>", *words))
+        self._say(r.S250_OK)
 
     def _rcpt(self, command: Command) -> None:
         """A repeat is answered for; it and what is new never share a transaction, whose one reply could not fit both."""
@@ -225,7 +199,16 @@ class Relay:
         if parsed.path.domain and not self._is_ours(parsed.path.domain.lower()):
             self._say(r.S550_NO_RELAY)
             return
-        is_repeat = bool(self._id) and self._has_mail and self._was_taken(self._id, path)
+        if not self._mail_line:
+            self._say(r.S503_MAIL_FIRST)
+            return
+        claim = self._memory.claim(self._id, path) if self._id else Claim.OURS
+        if claim is Claim.ELSEWHERE:
+            self._say(r.S450_TAKEN_ELSEWHERE)
+            return
+        is_repeat = claim is Claim.TAKEN
+        if not is_repeat:
+            self._claimed.append(path)
         if is_repeat and self._taking or self._repeated and not is_repeat:
             self._say(r.S452_TOO_MANY_RECIPIENTS)
         elif is_repeat:
@@ -234,7 +217,10 @@ class Relay:
         else:
             self._path = path
             words = (f"{name}={value}" if value else name for name, value in parsed.parameters.items())
-            self._ask(" ".join((f"RCPT TO:<{path}>", *words)), "RCPT")
+            if not self._is_said:
+                self._steps += [*([("RSET", "RSET")] if self._is_open else []), (self._mail_line, "MAIL")]
+            self._steps.append((" ".join((f"RCPT TO:<{path}>", *words)), "RCPT"))
+            self._ask(*self._steps.popleft())
 
     def _data(self) -> None:
         if self._taking:
@@ -319,6 +305,16 @@ class Relay:
 
     def _answered(self, reply: Reply) -> None:
         verb, self._mode = self._verb, _Mode.COMMAND
+        if reply.is_positive:
+            self._is_said = self._is_said or verb == "MAIL"
+            if self._steps:
+                self._is_open = verb == "MAIL"
+                self._ask(*self._steps.popleft())
+                return
+        elif self._steps and verb == "RSET":
+            reply = r.S451_LOCAL_TROUBLE  # what it says of RSET it does not say of the recipient
+        self._steps.clear()
+        self._is_open = self._is_open and verb not in ("EHLO", "HELO", "RSET", ".")
         match verb:
             case "EHLO" if reply.is_positive:
                 self._say(_offered(reply))
@@ -358,13 +354,16 @@ class Relay:
             self.taken += 1
             if self._id:
                 self._events.append(Remember(self._id, tuple(self._taking)))
+                self._claimed = [path for path in self._claimed if path not in self._taking]
         self._forget()
         self._say(reply)
 
     def _forget(self) -> None:
-        self._id = self._path = ""
-        self._taking, self._repeated = [], []
-        self._has_mail = False
+        if self._id:
+            self._memory.let_go(self._id, self._claimed)
+        self._id = self._mail_line = self._path = ""
+        self._is_said = False
+        self._claimed, self._taking, self._repeated = [], [], []
         self._writer = self._refused = None
 
     def _ask(self, line: str, verb: str) -> None:

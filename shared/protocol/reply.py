@@ -81,6 +81,7 @@ S450_NOT_YOURS: Final = _say(450, "4.7.1", "ATRN request refused")  # RFC 2645 5
 S450_TOO_OFTEN: Final = _say(450, "4.7.0", "You ask too often, try again later")  # RFC 2645 5.2.1
 S450_TOO_MANY_SESSIONS: Final = _say(450, "4.7.0", "Too many sessions of yours, try again later")
 S450_BUSY: Final = _say(450, "4.7.0", "Another session has your mail, try again later")  # RFC 2645 7
+S450_TAKEN_ELSEWHERE: Final = _say(450, "4.3.0", "Another connection is taking that message, try again later")
 S451_CANNOT_TURN: Final = _say(451, "4.3.0", "Unable to process ATRN request now")  # RFC 2645 7
 S451_LOCAL_TROUBLE: Final = _say(451, "4.3.0", "Local trouble, try again later")
 S452_MAILBOX_FULL: Final = _say(452, "4.2.2", "The queue for that domain is full; try again later")

@@ -113,6 +113,11 @@ class SmtpSender:
         return len(self._out)
 
     @property
+    def ends_a_message(self) -> bool:
+        """What `data_to_send` would give has the last octet of a message."""
+        return any(flight.progress is Progress.ENDED for flight in self._flights)
+
+    @property
     def awaits_last_word(self) -> bool:
         """The last octet of some message has gone out, and its reply has not come: a break now may repeat it."""
         return any(flight.progress is Progress.GONE for flight in self._flights)

@@ -20,7 +20,8 @@ from tests.waiting import lasts, until
 #: Where a service may die: the named moments of a message's way.
 MOMENTS = (
     "inbound.before_commit", "inbound.after_commit", "inbound.before_publish", "inbound.after_250",
-    "odmr.leased", "odmr.turned", "odmr.mail", "odmr.data", "odmr.after_dot", "odmr.replied", "odmr.before_settle", "odmr.settled",
+    "odmr.leased", "odmr.turned", "odmr.mail", "odmr.data", "odmr.before_dot", "odmr.after_dot", "odmr.replied",
+    "odmr.before_settle", "odmr.settled",
     "auth.verify", "outbound.rescuer", "outbound.reaper", "outbound.before_notices", "outbound.replied", "outbound.before_settle",
 )  # fmt: skip
 #: Servers and programs that die or freeze meanwhile.

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from connector.ledger import RECORD, Ledger
+from shared.protocol.memory import Claim
 
 
 @pytest.fixture
@@ -63,3 +64,17 @@ def test_a_file_that_is_taken_away_is_begun_anew(path: Path) -> None:
     ledger.add([("2", ("u@c.example",))])
     assert ledger.has("2", "u@c.example")
     ledger.close()
+
+
+def test_what_one_connection_has_in_hand_no_other_takes(path: Path) -> None:
+    """Two of one process, too: a live session beside one that a person started."""
+    one, two = Ledger(path), Ledger(path)
+    assert one.claim("1", "u@c.example") is one.claim("1", "u@c.example") is Claim.OURS
+    assert two.claim("1", "u@c.example") is Claim.ELSEWHERE and two.claim("1", "v@c.example") is Claim.OURS
+    one.add([("1", ("u@c.example",))])
+    assert two.claim("1", "u@c.example") is one.claim("1", "u@c.example") is Claim.TAKEN
+    two.let_go("1", ("v@c.example",))
+    assert one.claim("1", "v@c.example") is Claim.OURS
+    one.close()
+    assert two.claim("1", "v@c.example") is Claim.OURS
+    two.close()

@@ -1,13 +1,15 @@
 """The relay between the turned line and a local server: R100, R101, R107, and that nothing but the server's word is a 250."""
 
 import re
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.protocol.events import Waiting
-from shared.protocol.relay import Relay, RelayEnded, Remember, ToProvider, ToServer
+from shared.protocol.events import RelayEnded, Remember, ToProvider, ToServer, Waiting
+from shared.protocol.memory import Claim
+from shared.protocol.relay import Relay
 from tests.protocol.cutting import cuts
 
 HELLO = b"250-local.example\r\n250-SIZE 1000\r\n250-STARTTLS\r\n250-AUTH PLAIN\r\n250-XCLIENT NAME\r\n250-8BITMIME\r\n250-ATRN\r\n250 HELP\r\n"
@@ -21,16 +23,29 @@ class World:
     def __init__(self, answers: dict[str, bytes] | None = None, *, domains: tuple[str, ...] = (), taken: frozenset[tuple[str, str]] = frozenset()) -> None:  # fmt: skip
         self.answers = {"EHLO": HELLO, "MAIL": b"250 ok\r\n", "RCPT": b"250 ok\r\n", "DATA": b"354 go\r\n", ".": b"250 kept\r\n", "RSET": b"250 ok\r\n", "QUIT": b"221 bye\r\n", **(answers or {})}  # fmt: skip
         self.ledger = set(taken)
-        self.relay = Relay(
-            lambda id_, path: (id_, path) in self.ledger, lambda domain: not domains or domain in domains
-        )
+        #: What other connections have in hand, and what this one has.
+        self.elsewhere: set[tuple[str, str]] = set()
+        self.claimed: set[tuple[str, str]] = set()
+        self.relay = Relay(self, lambda domain: not domains or domain in domains)
         self.provider, self.server = b"", b""
         self.order: list[str] = []
         self.ended: RelayEnded | None = None
         self._unread = b""
-        self._in_content = False
+        self._in_content = self._is_open = False
         self.relay.from_server(b"220 local.example\r\n")
         self.run()
+
+    def claim(self, message_id: str, forward_path: str) -> Claim:
+        """As the ledger does."""
+        one = (message_id, forward_path)
+        if one in self.elsewhere | self.ledger:
+            return Claim.TAKEN if one in self.ledger else Claim.ELSEWHERE
+        self.claimed.add(one)
+        return Claim.OURS
+
+    def let_go(self, message_id: str, forward_paths: Sequence[str]) -> None:
+        """As the ledger does."""
+        self.claimed -= {(message_id, path) for path in forward_paths}
 
     def say(self, *pieces: bytes) -> "World":
         """The provider says it."""
@@ -49,7 +64,10 @@ class World:
                     self.server += data
                     self._hear(data)
                 case Remember(message_id, paths):
-                    self.ledger |= {(message_id, path) for path in paths}
+                    taken = {(message_id, path) for path in paths}
+                    assert taken <= self.claimed
+                    self.ledger |= taken
+                    self.claimed -= taken
                 case RelayEnded():
                     self.ended = event
 
@@ -62,10 +80,18 @@ class World:
                 return
             self._unread = rest
             verb = "." if self._in_content else line.split(b" ")[0].decode().upper()
-            answer = self.answers.get(verb, b"500 what\r\n")
+            answer = self._in_order(verb) or self.answers.get(verb, b"500 what\r\n")
+            if answer.startswith(b"2") and verb in ("MAIL", ".", "RSET", "EHLO"):
+                self._is_open = verb == "MAIL"
             self._in_content = verb == "DATA" and answer.startswith(b"354")
             if answer:
                 self.relay.from_server(answer)
+
+    def _in_order(self, verb: str) -> bytes:
+        """Postfix's words to what comes out of order."""
+        if verb == "MAIL" and self._is_open:
+            return b"503 5.5.1 Error: nested MAIL command\r\n"
+        return b"503 5.5.1 Error: need MAIL command\r\n" if verb in ("RCPT", "DATA") and not self._is_open else b""
 
     @property
     def codes(self) -> list[int]:
@@ -205,7 +231,7 @@ def test_the_servers_last_word_counts_though_the_provider_is_gone() -> None:
 
 
 def test_no_more_is_read_than_may_wait() -> None:
-    world = World({"MAIL": b""}).say(b"MAIL FROM:<>\r\n")
+    world = World({"MAIL": b""}).say(b"MAIL FROM:<>\r\nRCPT TO:<u@c.example>\r\n")
     assert world.relay.reads_provider
     world.say(b"x" * (256 * 1024))
     assert not world.relay.reads_provider
@@ -215,3 +241,40 @@ def test_bad_commands_are_refused_here() -> None:
     world = World().say(b"MAIL nonsense\r\nRCPT TO:<>\r\nDATA\r\n" + b"x" * 13_000 + b"\r\n")
     assert world.codes == [501, 501, 503, 500] and world.server == b""
     assert World().say(b"BDAT x LAST\r\n").ended is not None
+
+
+def test_r107_a_message_that_another_connection_has_in_hand_is_put_off() -> None:
+    world = World()
+    world.elsewhere = {("1", "u@c.example")}
+    world.say(b"EHLO p\r\n", wide("1", "u@c.example", "v@c.example"), wide("2", "u@c.example"))
+    assert world.codes == [250, 250, 450, 250, 250, 250, 250, 250, 250, 250]
+    assert world.ledger == {("1", "v@c.example"), ("2", "u@c.example")} and not world.claimed
+    assert world.server.count(b"RCPT TO:<u@c.example>") == 1
+
+
+@pytest.mark.parametrize(
+    "answers", [{".": b"451 later\r\n"}, {"RCPT": b"450 no\r\n"}, {"DATA": b"450 no\r\n"}, {"MAIL": b"450 no\r\n"}]
+)
+def test_r107_what_the_local_server_did_not_take_is_let_go(answers: dict[str, bytes]) -> None:
+    world = World(answers).say(b"EHLO p\r\n", wide("1", "u@c.example"))
+    assert not world.ledger and not world.claimed
+
+
+def test_r107_what_it_took_already_the_local_server_is_not_asked_about_again() -> None:
+    """A refusal of MAIL now would tell the sender that what was delivered was not."""
+    world = World({"MAIL": b"554 no more of that sender\r\n"}, taken=frozenset({("1", "u@c.example")}))
+    world.say(b"EHLO p\r\n", wide("1", "u@c.example"), wide("2", "u@c.example"))
+    assert world.codes == [250, 250, 250, 250, 250, 250, 554, 503, 250]
+    assert world.server.count(b"MAIL FROM") == 1
+
+
+def test_r107_a_repeat_leaves_no_transaction_open_at_the_local_server() -> None:
+    """To Postfix the next MAIL would be nested, which is a refusal for good."""
+    world = World({"RCPT": b"450 full\r\n"}, taken=frozenset({("1", "u@c.example"), ("3", "u@c.example")}))
+    world.say(
+        b"EHLO p\r\n", wide("1", "u@c.example"), wide("1", "v@c.example", "u@c.example").removesuffix(b"RSET\r\n")
+    )
+    world.answers["RCPT"] = b"250 ok\r\n"
+    world.say(wide("2", "u@c.example"), wide("3", "u@c.example"), b"QUIT\r\n")
+    assert world.codes == [250, *[250] * 4, 250, 450, 250, 250, *[250] * 8, 221]
+    assert world.server.count(b"RSET\r\n") == 1 and world.ledger > {("2", "u@c.example")}

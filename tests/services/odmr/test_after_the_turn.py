@@ -6,6 +6,7 @@ import pytest
 
 from services.odmr.limits import Limits
 from services.odmr.settings import OdmrSettings
+from shared import failpoint
 from shared.protocol.flight import Step
 from tests.services.odmr.conftest import CLOSED, Customer, Factory, Odmr
 from tests.waiting import until
@@ -180,6 +181,25 @@ async def test_one_poll_serves_all_sessions_of_a_process(odmr: Factory) -> None:
             customer.close()
         await provider.ended()
         assert await provider.states() == [("queued", 0)] * 3
+
+
+async def test_x7_a_process_that_stood_still_past_its_lease_does_not_say_the_dot_that_it_had_ready(
+    odmr: Factory,
+) -> None:
+    async with odmr(lease_seconds=0.5) as provider:
+        await provider.accept()
+        customer = await turned(provider)
+        failpoint.arm("odmr.before_dot=stop:0.8")
+        try:
+            customer.tell("250 c.example")
+            for command in ENVELOPE:
+                assert await customer.line() == command
+                customer.tell("354 go" if command == "DATA" else "250 ok")
+            assert await customer.line() == CLOSED
+        finally:
+            failpoint.arm("")
+        assert await provider.ended() == "the lease is not trusted any more"
+        assert await provider.states() == [("queued", 0)]
 
 
 async def test_a_session_that_has_lost_its_lease_never_says_the_last_dot(odmr: Factory) -> None:
