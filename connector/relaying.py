@@ -50,12 +50,22 @@ class _Relaying:
         self._writing: asyncio.Task[None] | None = None
         self._reads: dict[Stream, asyncio.Task[bytes]] = {}
         self._octets_in = self._octets_out = 0
+        #: Why the line to the provider is broken, once it is.
+        self._broke = ""
 
     async def run(self) -> Outcome:
         try:
             return await self._converse()
         except OSError as error:
-            return self._outcome(Exit.CUT, f"the line broke; what was not answered comes again: {error or 'closed'}")
+            return self._cut(str(error))
+
+    def _cut(self, why: str) -> Outcome:
+        return self._outcome(Exit.CUT, f"the line broke; what was not answered comes again: {why or 'closed'}")
+
+    def _breaks(self, error: OSError) -> None:
+        """The provider is gone, however it went; the local server's last word is still waited for."""
+        self._broke = str(error) or "closed"
+        self._machine.from_provider(b"")
 
     async def _converse(self) -> Outcome:
         while True:
@@ -88,6 +98,8 @@ class _Relaying:
             await self._flush()
         if by_421 and self._machine.taken:
             return self._outcome(Exit.OK, "the local server has enough for one connection", self._machine.taken)
+        if self._broke and not clean:
+            return self._cut(self._broke)
         return self._outcome(Exit.OK if clean and not by_421 else Exit.CUT, why)
 
     def _outcome(self, exit_code: Exit, text: str, batch: int = 0) -> Outcome:
@@ -103,9 +115,12 @@ class _Relaying:
         due = bytearray()
         while self._to_provider and self._to_provider[0][0] <= self._durable:
             due += self._to_provider.popleft()[1]
-        if due:
-            await self._provider.write(bytes(due))
-            self._octets_out += len(due)
+        if due and not self._broke:
+            try:
+                await self._provider.write(bytes(due))
+                self._octets_out += len(due)
+            except OSError as error:
+                self._breaks(error)
 
     def _remember(self) -> None:
         """One fsync for all that has gathered while the last one ran."""
