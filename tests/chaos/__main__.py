@@ -3,11 +3,13 @@
 import argparse
 import asyncio
 import json
+import logging
 import re
 import subprocess
 import sys
 import time
 
+import structlog
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -42,6 +44,8 @@ def main() -> int:
     words.add_argument("--only-defects", action="store_true", help="the seeded defects alone")
     words.add_argument("--defect", action="append", metavar="WHAT", help="of these only that one; may be repeated")
     said = words.parse_args()
+    logging.getLogger("asyncio").setLevel(logging.ERROR)  # it tells of each write to a line that a fault broke
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     if said.defective:
         result = asyncio.run(run(Plan(600, SHORT, a_second=40.0, recovery=40.0)))
         print(json.dumps([(one.rule, one.what) for one in result.violations[:5]]))

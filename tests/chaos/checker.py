@@ -119,9 +119,12 @@ class _Check:
         """Rule (a): each repeat has a fault of its own between the copies, and none where the connector remembers."""
         for first, second in zip(entries, entries[1:], strict=False):
             remembers = self._e.customers[second["customer"]][1] and first["told"] == 250
-            by_fault = any(begin <= second["at"] and end >= first["at"] - BEFORE for begin, end in self._faults)
-            if remembers or not by_fault:
-                yield Violation("L4", f"{name} for {path} came again {second['at'] - first['at']:.1f} s later")
+            between = [
+                what for begin, end, what in self._faults if begin <= second["at"] and end >= first["at"] - BEFORE
+            ]
+            if remembers or not between:
+                told = f"told {first['told']} at {first['at']:.1f}, {second['told']} at {second['at']:.1f}; first of the faults: {between[:3]}"
+                yield Violation("L4", f"{name} for {path} came again to {second['customer']} as {second['id']}: {told}")
 
     def _l5_no_5xx(self) -> Iterable[Violation]:
         for name, attempts in self._attempts.items():
@@ -154,12 +157,12 @@ def failures_of(notice: bytes) -> list[tuple[str, str, str]]:
     ]  # fmt: skip
 
 
-def _spans(faults: list[Entry]) -> list[tuple[float, float]]:
-    """When each fault was on."""
+def _spans(faults: list[Entry]) -> list[tuple[float, float, str]]:
+    """When each fault was on; its name is for whoever reads of a violation."""
     spans, begun = [], 0.0
     for entry in faults:
         if entry["phase"] == "begins":
             begun = entry["at"]
         else:
-            spans.append((begun, entry["at"]))
+            spans.append((begun, entry["at"], entry["fault"]))
     return spans
