@@ -4,6 +4,7 @@ import json
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
+from urllib.parse import quote, urlencode
 
 import httpx2
 
@@ -40,6 +41,18 @@ def call(method: str, path: str, body: dict[str, Any] | None = None) -> dict[str
         code = content.get("code", answer.status_code)
         _exit(f"{content.get('detail', answer.reason_phrase)}{wrong} ({code})", EX_REFUSED)
     return content
+
+
+def path_of(*parts: str, **query: Any) -> str:
+    """A path whose parts may hold anything, and a query of what is set."""
+    known = {name: str(value).lower() if isinstance(value, bool) else value for name, value in query.items()}
+    asked = urlencode({name: value for name, value in known.items() if value is not None})
+    return "/v1/" + "/".join(quote(part, safe=":@") for part in parts) + (f"?{asked}" if asked else "")
+
+
+def given(**values: Any) -> dict[str, Any]:
+    """Those that were said."""
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def read_file(path: Path) -> str:

@@ -6,13 +6,14 @@ from pathlib import Path
 from cyclopts import App
 
 from cli.api import call
+from cli.billing import NOUNS as BILLING
 from cli.nouns import NOUNS
 from cli.showing import AsJson, show
 from shared import VERSION
 
 app = App(name="odmr", version=VERSION, help="The On-Demand Mail Relay provider.")
 db = App(name="db", help="The database.")
-for group in (*NOUNS, db):
+for group in (*BILLING, *NOUNS, db):
     app.command(group)
 
 

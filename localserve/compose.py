@@ -4,14 +4,13 @@ A one-shot container runs this before the others, with a volume for each of them
 mounts its own volume only, so that nobody but auth has the key that opens secrets.
 """
 
-import base64
 import json
 import secrets
 from pathlib import Path
 from typing import Final
 
 from localserve import certificates
-from localserve.layout import SERVICES, Layout
+from localserve.layout import SERVICES, Layout, new_seal_key
 from shared.bus.connection import allowed_users
 from shared.bus.subjects import ALLOWED
 from shared.clock import Clock
@@ -33,7 +32,8 @@ def hand_out(root: Path, hostname: str) -> None:
     for service in SERVICES:
         (root / service / "database_url").write_text(f"postgresql://odmr:{password}@{DATABASE_HOST}/odmr")
         (root / service / "nats_url").write_text(f"nats://{service}:{nats[service]}@{NATS_HOST}")
-    _once(root / "auth" / "seal_key", base64.b64encode(secrets.token_bytes(32)).decode("ascii"))
+    _once(root / "auth" / "seal_key", new_seal_key())
+    _once(root / "api" / "api_seal_key", new_seal_key())
     _once(root / "api" / "operator_key", f"odmr_operator_{secrets.token_urlsafe(32)}")
     for service in ("inbound", "odmr"):
         _certificate(root / service, hostname)

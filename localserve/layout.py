@@ -151,6 +151,11 @@ def temporary_root(prefix: str) -> Iterator[Path]:
         shutil.rmtree(root, ignore_errors=True)
 
 
+def new_seal_key() -> str:
+    """32 random octets in base64."""
+    return base64.b64encode(secrets.token_bytes(32)).decode("ascii")
+
+
 @dataclass(slots=True)
 class Secrets:
     """Everything random that must stay the same over restarts; lies in secrets.json, mode 600."""
@@ -161,16 +166,19 @@ class Secrets:
     nats: dict[str, str] = field(repr=False)
     demo_user: str = ""
     demo_secret: str = field(default="", repr=False)
+    api_seal_key: str = field(default_factory=new_seal_key, repr=False)
 
     @classmethod
     def load(cls, layout: Layout) -> "Secrets":
         """Those of the last start, or new ones."""
         path = layout.root / "secrets.json"
         if path.is_file():
-            return cls(**json.loads(path.read_text()))
+            known = cls(**json.loads(path.read_text()))
+            known.save(layout)  # with what an older version did not have
+            return known
         made = cls(
             database=secrets.token_hex(16),
-            seal_key=base64.b64encode(secrets.token_bytes(32)).decode("ascii"),
+            seal_key=new_seal_key(),
             api_key=f"odmr_local_{secrets.token_urlsafe(32)}",
             nats={service: secrets.token_hex(16) for service in SERVICES},
         )

@@ -180,6 +180,8 @@ class Provider:
         }
         if service == "auth":
             env["ODMR_SEAL_KEY"] = self.secrets.seal_key
+        if service == "api":
+            env["ODMR_API_SEAL_KEY"] = self.secrets.api_seal_key
         first = {"ODMR_FAILPOINT": self._failpoints[service]} if service in self._failpoints else {}
         return Program(service, [sys.executable, "-m", f"services.{service}"], env, cwd=HERE, first_env=first)
 

@@ -3,6 +3,8 @@
 Every setting is `ODMR_...`; a secret may come from a file: `ODMR_X_FILE=/run/secrets/x`.
 """
 
+import base64
+import binascii
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -44,6 +46,18 @@ def _is_listen(value: str) -> str:
     return value
 
 
+def _is_seal_key(value: str) -> str:
+    try:
+        size = len(base64.b64decode(value, validate=True))
+    except (binascii.Error, ValueError):
+        size = 0
+    if size != 32:
+        raise ValueError("write 32 random octets in base64, such as `openssl rand -base64 32` prints")
+    return value
+
+
+#: 32 octets in base64 under which secrets lie sealed.
+SealKey = Annotated[str, AfterValidator(_is_seal_key)]
 #: host:port to listen at.
 Listen = Annotated[str, AfterValidator(_is_listen)]
 

@@ -21,16 +21,23 @@ def parts_of(request: Request) -> Parts:
     return parts
 
 
+def bearer_of(request: Request) -> bytes:
+    """SHA-256 of the key that the request bears; of nothing when it bears none."""
+    kind, _, key = request.headers.get("Authorization", "").partition(" ")
+    return hashlib.sha256(key.strip().encode() if kind.lower() == "bearer" else b"").digest()
+
+
 PartsOf = Annotated[Parts, Depends(parts_of)]
 
 
 async def principal_of(
-    parts: PartsOf, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+    request: Request, parts: PartsOf, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> Principal:
     """The principal of the key. A key is 256 random bits, so that its SHA-256 is enough to find it by."""
     if credentials is not None:
         principal = await parts.keys.find(hashlib.sha256(credentials.credentials.encode()).digest())
         if principal is not None:
+            request.state.principal = principal
             return principal
     raise Problem("unauthorized")
 

@@ -1,6 +1,7 @@
 """Puts api together and runs it until told to stop."""
 
 import asyncio
+import base64
 import contextlib
 import socket
 
@@ -8,23 +9,52 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
-from services.api import api_keys, credentials, customers, domains, errors, messages, sessions, usage, whoami
+from services.api import (
+    api_keys,
+    audit,
+    credentials,
+    customers,
+    domains,
+    errors,
+    events,
+    messages,
+    plans,
+    sessions,
+    usage,
+    webhooks,
+    whoami,
+)
+from services.api.audit import audited
+from services.api.idempotency import once
 from services.api.parts import Parts, parts_on
+from services.api.rate import Rates
 from services.api.settings import ApiSettings
+from services.api.versions import not_modified
+from services.api.webhooks_sender import WebhooksSender
 from shared import VERSION
 from shared.admin import admin_port
 from shared.bus.connection import Bus
+from shared.resolve import Resolver
 from shared.storage.engine import create_engine, engine_answers
 
 log = structlog.get_logger()
 
+#: Each with its router, in the order of the documentation.
+NOUNS = (
+    whoami, plans, customers, domains, credentials, messages, sessions, usage, events, webhooks, api_keys, audit,
+)  # fmt: skip
 
-def create_app(parts: Parts) -> FastAPI:
+
+def create_app(parts: Parts, requests_per_second: int = 0) -> FastAPI:
     """The application; /openapi.json describes it."""
     app = FastAPI(title="ODMR provider", version=VERSION, docs_url="/docs", redoc_url=None)
     app.state.parts = parts
+    app.state.streams = 0
+    app.state.stopping = asyncio.Event()
+    for middleware in (audited, once, not_modified, Rates(requests_per_second)):  # the last sees a request first
+        app.middleware("http")(middleware)
     errors.install(app)
-    for noun in (whoami, customers, domains, credentials, messages, sessions, usage, api_keys):
+    for noun in NOUNS:
         app.include_router(noun.router)
     return app
 
@@ -34,13 +64,16 @@ async def run(settings: ApiSettings, stop: asyncio.Event) -> None:
     engine = create_engine(settings.database_url)
     bus = Bus(settings.nats_url, "api")
     bus.start()
-    app = create_app(parts_on(engine, bus))
+    parts = parts_on(engine, bus, base64.b64decode(settings.api_seal_key), tuple(settings.webhook_allow.split()))
+    app = create_app(parts, settings.api_requests_per_second)
     host, _, port = settings.api_listen.rpartition(":")
     sock = _bind(host.strip("[]"), int(port))
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
     # uvicorn would take the signals for itself; they belong to the program.
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
     serving = asyncio.create_task(server.serve(sockets=[sock]))
+    sender = WebhooksSender(parts, Resolver(settings.dns), parts.webhook_allow)
+    sending = asyncio.create_task(sender.run(stop))
     log.info("api.ready", listen=settings.api_listen)
 
     async def is_ready() -> bool:
@@ -48,8 +81,10 @@ async def run(settings: ApiSettings, stop: asyncio.Event) -> None:
 
     async with admin_port(settings.admin_listen, stop, is_ready):
         await stop.wait()
+    app.state.stopping.set()
     server.should_exit = True
     await serving
+    await sending
     await bus.close()
     await engine.dispose()
 

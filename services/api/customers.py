@@ -1,65 +1,133 @@
-"""/v1/customers."""
+"""/v1/customers: whose mail it is, from the first payment to the last."""
 
-from datetime import datetime
-from typing import Annotated
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Response
+from pydantic import BaseModel, Field
 
 from services.api.access import PartsOf, needs
 from services.api.errors import Problem
 from services.api.paging import Cursor, Limit, page, read_cursor, read_id
 from services.api.parts import Parts
+from services.api.plans import find_plan_id
 from services.api.schemas import PROBLEMS, Input, Line, Page, Shown
+from services.api.versions import IfMatch, check_version, guarded, shown
 from shared.domain.access import Principal, Role
 from shared.domain.names import CustomerId, public_id
-from shared.storage.customers import Customer
-from shared.storage.reading import Conflict
+from shared.storage.customers import Customer, Holdings
 
 router = APIRouter(prefix="/v1/customers", tags=["customers"], responses=PROBLEMS)
 Reader = Annotated[Principal, Depends(needs("customers:read"))]
 Writer = Annotated[Principal, Depends(needs("customers:write"))]
 
+Word = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Text = Annotated[str, Field(max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")]
+#: The biller's own notes, as Stripe has them.
+Metadata = Annotated[dict[Word, Text], Field(max_length=50)]
+#: Seconds: from a minute to ninety days.
+Interval = Annotated[int | None, Field(ge=60, le=90 * 86_400)]
 
-class CustomerInput(Input):
-    """A customer to make. `external_id` is the biller's own; `ext:` and it name the customer in every path."""
+
+class CustomerUpsert(Input):
+    """A customer as it is to be. `plan_id` is a plan's id or its name. One that is expected every so many seconds is absent
+    when it was not connected for that long, which the events tell."""
 
     name: Line
+    plan_id: Line | None = None
+    metadata: Metadata = {}
+    expected_every_seconds: Interval = None
+
+
+class CustomerInput(CustomerUpsert):
+    """A customer to make. `external_id` is the biller's own; `ext:` and it name the customer in every path."""
+
     external_id: Line | None = None
 
 
 class CustomerChange(Input):
-    """What of a customer is to change; what is left out stays."""
+    """What of a customer is to change; what is left out stays, and null takes the plan or the interval away."""
 
-    name: Line | None = None
+    name: Line = ""
     external_id: Line | None = None
+    plan_id: Line | None = None
+    metadata: Metadata = {}
+    expected_every_seconds: Interval = None
 
 
 class Suspension(Input):
-    """Why a customer is suspended."""
+    """Why a customer is suspended, and what senders hear meanwhile: its mail is kept (hold), or 450, or 550."""
 
     reason: Line
+    receiving: Literal["hold", "tempfail", "reject"] = "hold"
+
+
+class Termination(Input):
+    """When the mail that is kept is deleted; with `dry_run` nothing is done, and the counts are told."""
+
+    purge_after_days: Annotated[int, Field(ge=0, le=60)] = 14
+    dry_run: bool = False
 
 
 class CustomerOutput(Shown):
-    """A customer. `suspended_for` is empty unless the state is suspended."""
+    """A customer. `suspended_for` is empty unless it is suspended; a terminated one's mail is deleted at `purge_at`."""
 
     external_id: str | None
     name: str
+    plan_id: str | None
+    metadata: dict[str, str]
     state: str
     suspended_for: str
+    receiving: str
+    purge_at: datetime | None
+    expected_every_seconds: int | None
+    absent_since: datetime | None
     created_at: datetime
 
     @classmethod
     def of(cls, customer: Customer) -> "CustomerOutput":
         """From the spool's own value."""
+        same = {name: getattr(customer, name) for name in cls.model_fields if name not in ("id", "plan_id")}
+        plan_id = public_id("plan", customer.plan_id) if customer.plan_id else None
+        return cls(id=public_id("cus", customer.id), plan_id=plan_id, **same)
+
+
+class HoldingsOutput(BaseModel):
+    """What a customer has, exactly, now: `bytes` of the mail that is kept."""
+
+    domains: int
+    credentials: int
+    messages: int
+    bytes: int
+    oldest_received_at: datetime | None
+
+    @classmethod
+    def of(cls, holdings: Holdings) -> "HoldingsOutput":
+        """From the spool's own value."""
         return cls(
-            id=public_id("cus", customer.id),
-            external_id=customer.external_id,
-            name=customer.name,
-            state=customer.state,
-            suspended_for=customer.suspended_for,
-            created_at=customer.created_at,
+            domains=holdings.domains,
+            credentials=holdings.credentials,
+            messages=holdings.messages,
+            bytes=holdings.octets,
+            oldest_received_at=holdings.oldest_received_at,
         )
+
+
+class TerminationOutput(BaseModel):
+    """The customer as it is now, and what it has."""
+
+    customer: CustomerOutput
+    dry_run: bool
+    holdings: HoldingsOutput
+
+
+class StatusOutput(BaseModel):
+    """For a page that the customer sees: whether it is connected, since when not, and what waits."""
+
+    state: str
+    is_connected: bool
+    last_session_at: datetime | None
+    holdings: HoldingsOutput
 
 
 async def get_customer(parts: Parts, principal: Principal, text: str) -> Customer:
@@ -78,20 +146,52 @@ async def find_customer_id(parts: Parts, principal: Principal, text: str | None)
     return (await get_customer(parts, principal, text)).id if text is not None else None
 
 
-def _no_customer_itself(principal: Principal) -> None:
+async def _get_live(parts: Parts, principal: Principal, text: str) -> Customer:
+    """One that is not terminated, for what changes it."""
     if principal.role is Role.CUSTOMER:
         raise Problem("scope_missing", "A customer's own key makes and changes no customers")
+    customer = await get_customer(parts, principal, text)
+    if customer.state == "terminated":
+        raise Problem("conflict", "The customer is terminated")
+    return customer
+
+
+async def _create(parts: Parts, principal: Principal, body: CustomerUpsert, external_id: str | None) -> Customer:
+    values = body.model_dump(exclude={"plan_id"}) | {
+        "plan_id": await find_plan_id(parts, principal, body.plan_id), "external_id": external_id,
+    }  # fmt: skip
+    with guarded():
+        return await parts.customers.create(principal, CustomerId(parts.clock.new_id()), values)
+
+
+async def _change(parts: Parts, principal: Principal, customer: Customer, changes: dict[str, Any]) -> Customer:
+    if "plan_id" in changes:
+        changes["plan_id"] = await find_plan_id(parts, principal, changes["plan_id"])
+    changes = {name: value for name, value in changes.items() if getattr(customer, name) != value}
+    with guarded():
+        return await parts.customers.change(customer, changes)
 
 
 @router.post("", status_code=201)
 async def create_customer(body: CustomerInput, parts: PartsOf, principal: Writer) -> CustomerOutput:
     """Makes a customer, owned by whoever makes it."""
-    _no_customer_itself(principal)
-    try:
-        customer_id = CustomerId(parts.clock.new_id())
-        return CustomerOutput.of(await parts.customers.create(principal, customer_id, body.name, body.external_id))
-    except Conflict as error:
-        raise Problem("conflict", str(error)) from None
+    if principal.role is Role.CUSTOMER:
+        raise Problem("scope_missing", "A customer's own key makes and changes no customers")
+    return CustomerOutput.of(await _create(parts, principal, body, body.external_id))
+
+
+@router.put("/ext:{external_id}", responses={201: {"model": CustomerOutput, "description": "It was made"}})
+async def upsert_customer(
+    external_id: Line, body: CustomerUpsert, parts: PartsOf, principal: Writer, response: Response
+) -> CustomerOutput:
+    """Makes the customer, or makes it what the body says. Twice is as once."""
+    if principal.role is Role.CUSTOMER:
+        raise Problem("scope_missing", "A customer's own key makes and changes no customers")
+    if await parts.customers.find_external(principal, external_id) is None:
+        response.status_code = 201
+        return CustomerOutput.of(await _create(parts, principal, body, external_id))
+    customer = await _get_live(parts, principal, f"ext:{external_id}")
+    return CustomerOutput.of(await _change(parts, principal, customer, body.model_dump()))
 
 
 @router.get("")
@@ -105,32 +205,72 @@ async def list_customers(
 
 
 @router.get("/{customer_id}")
-async def read_customer(customer_id: str, parts: PartsOf, principal: Reader) -> CustomerOutput:
+async def read_customer(customer_id: str, parts: PartsOf, principal: Reader, response: Response) -> CustomerOutput:
     """One customer."""
-    return CustomerOutput.of(await get_customer(parts, principal, customer_id))
+    customer = await get_customer(parts, principal, customer_id)
+    shown(response, customer.version)
+    return CustomerOutput.of(customer)
 
 
 @router.patch("/{customer_id}")
-async def change_customer(customer_id: str, body: CustomerChange, parts: PartsOf, principal: Writer) -> CustomerOutput:
+async def change_customer(
+    customer_id: str,
+    body: CustomerChange,
+    parts: PartsOf,
+    principal: Writer,
+    response: Response,
+    wanted: IfMatch = None,
+) -> CustomerOutput:
     """Changes what the body has, and nothing else."""
-    _no_customer_itself(principal)
-    customer = await get_customer(parts, principal, customer_id)
-    try:
-        return CustomerOutput.of(await parts.customers.change(customer, body.model_dump(exclude_none=True)))
-    except Conflict as error:
-        raise Problem("conflict", str(error)) from None
+    customer = await _get_live(parts, principal, customer_id)
+    check_version(customer.version, wanted)
+    changed = await _change(parts, principal, customer, body.model_dump(exclude_unset=True))
+    shown(response, changed.version)
+    return CustomerOutput.of(changed)
 
 
 @router.post("/{customer_id}/suspend")
 async def suspend_customer(customer_id: str, body: Suspension, parts: PartsOf, principal: Writer) -> CustomerOutput:
     """Keeps the customer's mail and gives none out: ATRN gets 450, and sessions that run end. Twice is as once."""
-    _no_customer_itself(principal)
-    customer = await get_customer(parts, principal, customer_id)
-    return CustomerOutput.of(await parts.customers.suspend(customer, body.reason))
+    customer = await _get_live(parts, principal, customer_id)
+    with guarded():
+        return CustomerOutput.of(await parts.customers.suspend(customer, body.reason, body.receiving))
 
 
 @router.post("/{customer_id}/resume")
 async def resume_customer(customer_id: str, parts: PartsOf, principal: Writer) -> CustomerOutput:
     """Gives its mail out again. Twice is as once."""
-    _no_customer_itself(principal)
-    return CustomerOutput.of(await parts.customers.resume(await get_customer(parts, principal, customer_id)))
+    customer = await _get_live(parts, principal, customer_id)
+    with guarded():
+        return CustomerOutput.of(await parts.customers.resume(customer))
+
+
+@router.post("/{customer_id}/terminate")
+async def terminate_customer(
+    customer_id: str, body: Termination, parts: PartsOf, principal: Writer
+) -> TerminationOutput:
+    """Takes and gives no mail any more, ends every credential, and deletes what is kept after a time. Twice is as once."""
+    if principal.role is Role.CUSTOMER:
+        raise Problem("scope_missing", "A customer's own key makes and changes no customers")
+    customer = await get_customer(parts, principal, customer_id)
+    holdings = await parts.customers.holdings(customer)
+    if not body.dry_run:
+        with guarded():
+            customer = await parts.customers.terminate(customer, timedelta(days=body.purge_after_days))
+    return TerminationOutput(
+        customer=CustomerOutput.of(customer), dry_run=body.dry_run, holdings=HoldingsOutput.of(holdings)
+    )
+
+
+@router.get("/{customer_id}/status")
+async def read_status(customer_id: str, parts: PartsOf, principal: Reader) -> StatusOutput:
+    """Whether it is connected, and what waits for it."""
+    customer = await get_customer(parts, principal, customer_id)
+    last = await parts.sessions.page(principal, customer.id, None, 1, is_running=None)
+    running = await parts.sessions.page(principal, customer.id, None, 1, is_running=True)
+    return StatusOutput(
+        state=customer.state,
+        is_connected=bool(running),
+        last_session_at=last[0].started_at if last else None,
+        holdings=HoldingsOutput.of(await parts.customers.holdings(customer)),
+    )

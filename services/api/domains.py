@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, Field
 
 from services.api.access import PartsOf, needs
@@ -12,11 +12,11 @@ from services.api.errors import Problem
 from services.api.paging import Cursor, Limit, page, read_cursor, read_id
 from services.api.parts import Parts
 from services.api.schemas import PROBLEMS, DomainText, Input, Page, Shown
+from services.api.versions import IfMatch, check_version, guarded, shown
 from shared.domain.access import Principal
 from shared.domain.names import BadName, DomainId, DomainName, domain_name, public_id
 from shared.protocol.grammar import MAX_LOCAL_PART
-from shared.storage.domains import Domain, QueueFigures
-from shared.storage.reading import Conflict
+from shared.storage.domains import Domain, LimitReached, QueueFigures
 
 router = APIRouter(prefix="/v1/domains", tags=["domains"], responses=PROBLEMS)
 Reader = Annotated[Principal, Depends(needs("domains:read"))]
@@ -87,7 +87,9 @@ class DomainOutput(Shown):
     @classmethod
     def of(cls, domain: Domain) -> "DomainOutput":
         """From the spool's own value."""
-        same = {name: getattr(domain, name) for name in Domain.__slots__ if name not in ("id", "customer_id")}
+        same = {
+            name: getattr(domain, name) for name in Domain.__slots__ if name not in ("id", "customer_id", "version")
+        }
         return cls(id=public_id("dom", domain.id), customer_id=public_id("cus", domain.customer_id), **same)
 
 
@@ -128,11 +130,14 @@ async def get_domain(parts: Parts, principal: Principal, text: str) -> Domain:
 async def create_domain(body: DomainInput, parts: PartsOf, principal: Writer) -> DomainOutput:
     """Hosts a domain for a customer: from now on its mail is taken."""
     customer = await get_customer(parts, principal, body.customer_id)
+    if customer.state == "terminated":
+        raise Problem("conflict", "The customer is terminated")
     try:
-        domain_id = DomainId(parts.clock.new_id())
-        return DomainOutput.of(await parts.domains.create(domain_id, customer.id, DomainName(body.name)))
-    except Conflict as error:
-        raise Problem("conflict", str(error)) from None
+        with guarded():
+            domain_id = DomainId(parts.clock.new_id())
+            return DomainOutput.of(await parts.domains.create(domain_id, customer.id, DomainName(body.name)))
+    except LimitReached as error:
+        raise Problem("limit_reached", str(error)) from None
 
 
 @router.get("")
@@ -147,25 +152,32 @@ async def list_domains(
 
 
 @router.get("/{domain_id}")
-async def read_domain(domain_id: str, parts: PartsOf, principal: Reader) -> DomainOutput:
+async def read_domain(domain_id: str, parts: PartsOf, principal: Reader, response: Response) -> DomainOutput:
     """One domain, by id or by name."""
-    return DomainOutput.of(await get_domain(parts, principal, domain_id))
+    domain = await get_domain(parts, principal, domain_id)
+    shown(response, domain.version)
+    return DomainOutput.of(domain)
 
 
 @router.patch("/{domain_id}")
-async def change_domain(domain_id: str, body: DomainChange, parts: PartsOf, principal: Writer) -> DomainOutput:
+async def change_domain(
+    domain_id: str, body: DomainChange, parts: PartsOf, principal: Writer, response: Response, wanted: IfMatch = None
+) -> DomainOutput:
     """Changes policies."""
     domain = await get_domain(parts, principal, domain_id)
-    return DomainOutput.of(await parts.domains.change(domain, body.changes()))
+    check_version(domain.version, wanted)
+    with guarded():
+        changed = await parts.domains.change(domain, body.changes())
+    shown(response, changed.version)
+    return DomainOutput.of(changed)
 
 
 @router.delete("/{domain_id}", status_code=204)
 async def remove_domain(domain_id: str, parts: PartsOf, principal: Writer) -> None:
     """Takes no more mail for it. Not while some is kept: that would never be given out."""
-    try:
-        await parts.domains.remove(await get_domain(parts, principal, domain_id))
-    except Conflict as error:
-        raise Problem("conflict", str(error)) from None
+    domain = await get_domain(parts, principal, domain_id)
+    with guarded():
+        await parts.domains.remove(domain)
 
 
 @router.get("/{domain_id}/queue")

@@ -22,6 +22,14 @@ CODES: Final[dict[str, tuple[HTTPStatus, str]]] = {
     "method_not_allowed": (HTTPStatus.METHOD_NOT_ALLOWED, "This path does not take that method"),
     "conflict": (HTTPStatus.CONFLICT, "Something by that name is there already"),
     "validation_failed": (HTTPStatus.UNPROCESSABLE_ENTITY, "The request does not have the shape that this needs"),
+    "precondition_failed": (HTTPStatus.PRECONDITION_FAILED, "It was changed since; read it again"),
+    "limit_reached": (HTTPStatus.CONFLICT, "The plan does not have room for another one"),
+    "idempotency_key_reused": (
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "That Idempotency-Key came with another request",
+    ),
+    "idempotency_in_progress": (HTTPStatus.CONFLICT, "The request with that Idempotency-Key is being done; ask again"),
+    "rate_limited": (HTTPStatus.TOO_MANY_REQUESTS, "Too many requests; ask more slowly"),
     "bad_request": (HTTPStatus.BAD_REQUEST, "The request cannot be read"),
     "unavailable": (HTTPStatus.SERVICE_UNAVAILABLE, "Not possible now; try again"),
 }
@@ -57,7 +65,8 @@ class Problem(Exception):
         self.errors = errors or []
 
 
-def _answer(problem: Problem, request: Request) -> Response:
+def answer(problem: Problem, request: Request) -> Response:
+    """The problem as a response."""
     status, meaning = CODES[problem.code]
     request_id = getattr(request.state, "request_id", "")
     body: dict[str, Any] = {
@@ -70,7 +79,10 @@ def _answer(problem: Problem, request: Request) -> Response:
     }
     if problem.errors:
         body["errors"] = problem.errors
-    headers = {"Retry-After": "5"} if status is HTTPStatus.SERVICE_UNAVAILABLE else {}
+    waits = {HTTPStatus.SERVICE_UNAVAILABLE: "5", HTTPStatus.TOO_MANY_REQUESTS: "1"}
+    headers = {"Retry-After": waits[status]} if status in waits else {}
+    if problem.code == "idempotency_in_progress":
+        headers["Retry-After"] = "1"
     if status is HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     return JSONResponse(body, status.value, headers=headers, media_type="application/problem+json")
@@ -81,7 +93,7 @@ def install(app: FastAPI) -> None:
 
     async def on_problem(request: Request, error: Exception) -> Response:
         assert isinstance(error, Problem)
-        return _answer(error, request)
+        return answer(error, request)
 
     async def on_invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
@@ -89,12 +101,12 @@ def install(app: FastAPI) -> None:
             {"pointer": "/" + "/".join(str(part) for part in one["loc"][1:]), "code": one["type"], "detail": one["msg"]}
             for one in error.errors()
         ]
-        return _answer(Problem("validation_failed", errors=errors), request)
+        return answer(Problem("validation_failed", errors=errors), request)
 
     async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         code = {401: "unauthorized", 404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "bad_request")
-        return _answer(Problem(code), request)
+        return answer(Problem(code), request)
 
     async def guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
         request.state.request_id = f"req_{uuid4().hex}"
@@ -102,7 +114,7 @@ def install(app: FastAPI) -> None:
             response = await call_next(request)
         except Exception:
             log.exception("api.failed", path=request.url.path, request_id=request.state.request_id)
-            response = _answer(Problem("unavailable"), request)
+            response = answer(Problem("unavailable"), request)
         response.headers["X-Request-Id"] = request.state.request_id
         return response
 

@@ -1,6 +1,8 @@
 """What api is told."""
 
-from shared.config import Listen, Settings
+from pydantic import Field
+
+from shared.config import Listen, SealKey, Settings
 
 
 class ApiSettings(Settings):
@@ -8,3 +10,11 @@ class ApiSettings(Settings):
 
     #: host:port of the HTTP API.
     api_listen: Listen = "127.0.0.1:8025"
+    #: 32 octets in base64 under which webhook secrets and kept answers lie sealed. All replicas share it.
+    api_seal_key: SealKey = Field(repr=False)
+    #: host:port, with spaces between them, that webhooks may call though they are no public address, and by http.
+    webhook_allow: str = ""
+    #: address:port of the DNS server that is asked for the hosts of webhooks; empty for those of the machine.
+    dns: str = ""
+    #: Requests a second that one key may make, on average; more get 429. 0 for no limit.
+    api_requests_per_second: int = Field(default=100, ge=0)

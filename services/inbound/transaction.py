@@ -72,6 +72,8 @@ class Transaction:
         hosted = await self._hosted(path)
         if hosted is None:
             return r.S550_NO_RELAY
+        if hosted.receiving != "hold":
+            return r.S450_SUSPENDED if hosted.receiving == "tempfail" else r.S550_SUSPENDED
         if not hosted.knows:
             return r.S550_UNKNOWN_RECIPIENT
         if await self._parts.quotas.is_full(hosted):

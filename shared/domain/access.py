@@ -2,6 +2,7 @@
 
 import enum
 from dataclasses import dataclass
+from uuid import UUID
 
 from shared.domain.names import CustomerId
 
@@ -21,6 +22,8 @@ class Principal:
     role: Role
     customer_id: CustomerId | None
     scopes: frozenset[str]
+    #: The key that asks; None for who asks without one, as a command on the machine does.
+    key_id: UUID | None = None
 
     def may(self, scope: str) -> bool:
         """Whether the key has this scope, such as `customers:write`; `*` is all of them."""

@@ -33,7 +33,7 @@ _SHOWN = (
 )  # fmt: skip
 
 
-def _visible_to(principal: Principal) -> ColumnElement[bool]:
+def keys_visible_to(principal: Principal) -> ColumnElement[bool]:
     """Own keys, and a reseller's those of its customers."""
     if principal.role is Role.OPERATOR:
         return true()
@@ -66,16 +66,16 @@ class ApiKeys:
 
     async def find(self, secret_sha256: bytes) -> Principal | None:
         """Whom the key speaks for, or None."""
-        query = select(api_keys.c.role, api_keys.c.customer_id, api_keys.c.scopes).where(
+        query = select(api_keys.c.id, api_keys.c.role, api_keys.c.customer_id, api_keys.c.scopes).where(
             api_keys.c.secret_sha256 == secret_sha256, api_keys.c.revoked_at.is_(None)
         )
         async with self._engine.connect() as connection:
             row = (await connection.execute(query)).first()
-        return Principal(Role(row.role), row.customer_id, frozenset(row.scopes)) if row else None
+        return Principal(Role(row.role), row.customer_id, frozenset(row.scopes), row.id) if row else None
 
     async def page(self, principal: Principal, after: UUID | None, limit: int) -> list[ApiKey]:
         """Keys that are not revoked, newest first, those behind `after`."""
-        query = select(*_SHOWN).where(_visible_to(principal), api_keys.c.revoked_at.is_(None))
+        query = select(*_SHOWN).where(keys_visible_to(principal), api_keys.c.revoked_at.is_(None))
         query = query.order_by(api_keys.c.id.desc()).limit(limit)
         if after is not None:
             query = query.where(api_keys.c.id < after)
@@ -86,7 +86,7 @@ class ApiKeys:
         """Ends a key; False when there is none that the principal may see, or it was ended before."""
         statement = (
             update(api_keys)
-            .where(api_keys.c.id == key_id, _visible_to(principal), api_keys.c.revoked_at.is_(None))
+            .where(api_keys.c.id == key_id, keys_visible_to(principal), api_keys.c.revoked_at.is_(None))
             .values(revoked_at=func.now())
             .returning(api_keys.c.id)
         )

@@ -2,45 +2,73 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import ColumnElement, func, insert, select, update
 
 from shared.domain.access import Principal
 from shared.domain.names import CustomerId
-from shared.storage.reading import Nouns, newest_first, visible_to
-from shared.storage.tables import customers
+from shared.storage.reading import VERSION, Changed, Nouns, Tells, newest_first, visible_to
+from shared.storage.tables import credentials, customers, domains, recipients
+
+#: States of a recipient in which its mail is kept.
+_KEPT: Final = ("queued", "leased", "held")
 
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """Whose mail it is. `suspended_for` says why, while the state is suspended."""
+    """Whose mail it is. `suspended_for` says why, while the state is suspended; `receiving` what senders hear then.
+
+    A terminated customer's mail is deleted at `purge_at`. One that is expected every so often is absent when it was not
+    connected for that long.
+    """
 
     id: CustomerId
     external_id: str | None
     name: str
+    plan_id: UUID | None
+    metadata: Mapping[str, str]
     state: str
     suspended_for: str
+    receiving: str
+    purge_at: datetime | None
+    expected_every_seconds: int | None
+    absent_since: datetime | None
     created_at: datetime
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """What a customer has: domains, credentials that are not revoked, and mail that is kept, in octets, too."""
+
+    domains: int
+    credentials: int
+    messages: int
+    octets: int
+    oldest_received_at: datetime | None
 
 
 _c = customers.c
-_SHOWN = (_c.id, _c.external_id, _c.name, _c.state, _c.suspended_for, _c.created_at)
+_SHOWN = (*(_c[name] for name in Customer.__slots__ if name != "version"), VERSION(customers))
 
 
 class Customers(Nouns):
     """Makes, finds and changes them."""
 
-    async def create(
-        self, principal: Principal, customer_id: CustomerId, name: str, external_id: str | None
-    ) -> Customer:
+    async def create(self, principal: Principal, customer_id: CustomerId, values: Mapping[str, Any]) -> Customer:
         """A new customer, owned by who made it. Raises Conflict when the external id is taken."""
-        values = {
-            "id": customer_id, "name": name, "external_id": external_id, "owner_id": principal.customer_id,
-            "state": "active", "suspended_for": "", "created_at": func.now(),
+        made = {
+            "id": customer_id, "owner_id": principal.customer_id, "state": "active", "suspended_for": "", "receiving": "hold",
+            "metadata": {}, "created_at": func.now(), **values,
         }  # fmt: skip
-        row = await self._write(insert(customers).values(**values).returning(*_SHOWN), _external(external_id))
+        row = await self._write(
+            insert(customers).values(**made).returning(*_SHOWN),
+            _external(values.get("external_id")),
+            Tells("customer.created", customer_id),
+        )
         assert row is not None
         return Customer(**row)
 
@@ -60,21 +88,69 @@ class Customers(Nouns):
         return [Customer(**row) for row in await self._all(query)]
 
     async def change(self, customer: Customer, changes: Mapping[str, Any]) -> Customer:
-        """Sets name or external_id of a customer that the caller has found. Raises Conflict."""
-        return await self._update(customer, changes) if changes else customer
+        """Sets what is named. Raises Conflict, and Changed when it is not this version any more."""
+        if not changes:
+            return customer
+        told = (
+            "customer.plan_changed"
+            if changes.get("plan_id", customer.plan_id) != customer.plan_id
+            else "customer.changed"
+        )
+        return await self._update(customer, changes, told, VERSION(customers) == customer.version)
 
-    async def suspend(self, customer: Customer, reason: str) -> Customer:
+    async def suspend(self, customer: Customer, reason: str, receiving: str) -> Customer:
         """Its mail is kept and not given out: ATRN gets 450, and sessions that run come to an end. Idempotent."""
-        return await self._update(customer, {"state": "suspended", "suspended_for": reason})
+        changes = {"state": "suspended", "suspended_for": reason, "receiving": receiving}
+        if all(getattr(customer, name) == value for name, value in changes.items()):
+            return customer
+        return await self._update(customer, changes, "customer.suspended", _c.state != "terminated")
 
     async def resume(self, customer: Customer) -> Customer:
         """Its mail is given out again. Idempotent."""
-        return await self._update(customer, {"state": "active", "suspended_for": ""})
+        if customer.state == "active":
+            return customer
+        changes = {"state": "active", "suspended_for": "", "receiving": "hold"}
+        return await self._update(customer, changes, "customer.resumed", _c.state != "terminated")
 
-    async def _update(self, customer: Customer, changes: Mapping[str, Any]) -> Customer:
-        statement = update(customers).where(_c.id == customer.id).values(**changes).returning(*_SHOWN)
-        row = await self._write(statement, _external(changes.get("external_id")))
+    async def terminate(self, customer: Customer, purge_after: timedelta) -> Customer:
+        """No mail is taken or given out, no credential works, and what is kept is deleted after a time. Idempotent."""
+        if customer.state == "terminated":
+            return customer
+        changes = {"state": "terminated", "suspended_for": "", "purge_at": func.now() + purge_after}
+        async with self._engine.begin() as connection:
+            await connection.execute(
+                update(credentials)
+                .where(credentials.c.customer_id == customer.id, credentials.c.revoked_at.is_(None))
+                .values(revoked_at=func.now())
+            )
+        return await self._update(customer, changes, "customer.terminated", _c.state != "terminated")
+
+    async def holdings(self, customer: Customer) -> Holdings:
+        """Exact counts, now."""
+        hosted = select(domains.c.id).where(domains.c.customer_id == customer.id)
+        mine = recipients.c.domain_id.in_(hosted), recipients.c.state.in_(_KEPT)
+        has = credentials.c.customer_id == customer.id, credentials.c.revoked_at.is_(None)
+        count = func.count().label("count")
+        row = await self._one(
+            select(
+                select(count).where(domains.c.customer_id == customer.id).scalar_subquery().label("domains"),
+                select(count).where(*has).scalar_subquery().label("credentials"),
+                count.label("messages"),
+                func.coalesce(func.sum(recipients.c.size), 0).label("octets"),
+                func.min(recipients.c.received_at).label("oldest_received_at"),
+            ).where(*mine)
+        )
         assert row is not None
+        return Holdings(**{**row, "octets": int(row["octets"])})
+
+    async def _update(
+        self, customer: Customer, changes: Mapping[str, Any], told: str, condition: ColumnElement[bool]
+    ) -> Customer:
+        statement = update(customers).where(_c.id == customer.id, condition).values(**changes).returning(*_SHOWN)
+        detail = changes.get("suspended_for", "")
+        row = await self._write(statement, _external(changes.get("external_id")), Tells(told, customer.id, detail))
+        if row is None:
+            raise Changed
         return Customer(**row)
 
 

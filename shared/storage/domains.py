@@ -9,8 +9,8 @@ from sqlalchemy import ColumnElement, Select, delete, exists, func, insert, sele
 
 from shared.domain.access import Principal
 from shared.domain.names import CustomerId, DomainId, DomainName
-from shared.storage.reading import Conflict, Nouns, newest_first, visible_to
-from shared.storage.tables import customers, domain_recipients, domains, recipients
+from shared.storage.reading import VERSION, Changed, Conflict, Nouns, Tells, newest_first, visible_to
+from shared.storage.tables import customers, domain_recipients, domains, plans, recipients
 
 #: States of a recipient in which its mail is on its way.
 _WAITING: Final = ("queued", "leased")
@@ -51,6 +51,11 @@ class Domain:
     max_messages: int | None
     max_bytes: int | None
     created_at: datetime
+    version: str
+
+
+class LimitReached(Exception):
+    """The plan does not have room for another domain; the text says how many it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,18 +68,31 @@ class QueueFigures:
 
 
 _c = domains.c
-_SHOWN = tuple(_c[name] for name in Domain.__slots__)
+_SHOWN = (*(_c[name] for name in Domain.__slots__ if name != "version"), VERSION(domains))
 
 
 class Domains(Nouns):
     """Makes, finds and changes them."""
 
     async def create(self, domain_id: DomainId, customer_id: CustomerId, name: DomainName) -> Domain:
-        """A new domain of a customer that the caller has found. Raises Conflict when we host it already."""
+        """A new domain of a customer that the caller has found. Raises Conflict when we host it already, and LimitReached."""
+        await self._check_room(customer_id)
         values = {"id": domain_id, "customer_id": customer_id, "name": name, "created_at": func.now(), **_POLICIES}
-        row = await self._write(insert(domains).values(**values).returning(*_SHOWN), f"the domain {name}")
+        row = await self._write(
+            insert(domains).values(**values).returning(*_SHOWN),
+            f"the domain {name}",
+            Tells("domain.created", customer_id, name),
+        )
         assert row is not None
         return Domain(**row)
+
+    async def _check_room(self, customer_id: CustomerId) -> None:
+        """Two at once may both be the last: no harm."""
+        has = select(func.count()).where(_c.customer_id == customer_id).scalar_subquery()
+        query = select(plans.c.max_domains).join(customers, customers.c.plan_id == plans.c.id)
+        row = await self._one(query.where(customers.c.id == customer_id, plans.c.max_domains <= has))
+        if row is not None:
+            raise LimitReached(f"The plan has room for {row['max_domains']} domains")
 
     async def find(self, principal: Principal, domain_id: DomainId) -> Domain | None:
         """The domain by its id, or None when there is none that the principal may see."""
@@ -94,20 +112,21 @@ class Domains(Nouns):
         return [Domain(**row) for row in await self._all(query)]
 
     async def change(self, domain: Domain, changes: Mapping[str, Any]) -> Domain:
-        """Sets policies of a domain that the caller has found."""
+        """Sets policies of a domain that the caller has found. Raises Changed when it is not this version any more."""
         if not changes:
             return domain
-        row = await self._write(
-            update(domains).where(_c.id == domain.id).values(**changes).returning(*_SHOWN), f"the domain {domain.name}"
-        )
-        assert row is not None
+        statement = update(domains).where(_c.id == domain.id, VERSION(domains) == domain.version).values(**changes)
+        row = await self._write(statement.returning(*_SHOWN), f"the domain {domain.name}")
+        if row is None:
+            raise Changed
         return Domain(**row)
 
     async def remove(self, domain: Domain) -> None:
         """No mail is taken for it any more. Raises Conflict while some is kept: nothing of it would be given out."""
         has_mail = exists().where(recipients.c.domain_id == domain.id, recipients.c.state.in_(_KEPT))
         statement = delete(domains).where(_c.id == domain.id, ~has_mail).returning(_c.id)
-        if await self._write(statement, "") is None and await self._one(select(_c.id).where(_c.id == domain.id)):
+        told = Tells("domain.removed", domain.customer_id, domain.name)
+        if await self._write(statement, "", told) is None and await self._one(select(_c.id).where(_c.id == domain.id)):
             raise Conflict(f"mail for {domain.name} is kept; it must be fetched first")
 
     async def recipients_of(self, domain_id: DomainId) -> list[str]:

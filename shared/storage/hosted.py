@@ -1,5 +1,6 @@
 """What inbound asks at RCPT: is this domain ours, whose is it, and does it know the recipient."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shared.domain.names import CustomerId, DomainId, DomainName
@@ -10,7 +11,8 @@ from shared.storage.engine import Pool
 class HostedDomain:
     """A domain that we take mail for. `knows` says whether it takes mail for the local part that was asked for.
 
-    `max_messages` and `max_bytes` bound what may wait for it; None for no limit.
+    `max_messages` and `max_bytes` bound what may wait for it, those of the plan for all domains of the customer; None for no
+    limit. `receiving`: hold mail, or tempfail or reject it while the customer is suspended.
     """
 
     id: DomainId
@@ -19,6 +21,9 @@ class HostedDomain:
     knows: bool
     max_messages: int | None = None
     max_bytes: int | None = None
+    plan_max_messages: int | None = None
+    plan_max_bytes: int | None = None
+    receiving: str = "hold"
 
 
 class HostedDomains:
@@ -28,26 +33,34 @@ class HostedDomains:
         self._pool = pool
 
     async def find(self, name: str, local_part: str) -> HostedDomain | None:
-        """The domain, or None when we do not host it; mail of a suspended customer is still taken.
+        """The domain, or None when we do not host it, or its customer is terminated.
 
         RFC 5321 4.5.1: postmaster is known everywhere.
         """
         row = await self._pool.fetchrow(
-            "SELECT d.id, d.customer_id, d.name, d.max_messages, d.max_bytes, "
+            "SELECT d.id, d.customer_id, d.name, d.max_messages, d.max_bytes, p.max_messages AS plan_max_messages, "
+            "p.max_bytes AS plan_max_bytes, c.receiving, "
             "d.unknown_recipients = 'accept' OR lower($2) = 'postmaster' OR EXISTS "
             "(SELECT FROM domain_recipients r WHERE r.domain_id = d.id AND r.local_part = lower($2)) AS knows "
-            "FROM domains d JOIN customers c ON c.id = d.customer_id WHERE d.name = lower($1) AND c.state <> 'terminated'",
+            "FROM domains d JOIN customers c ON c.id = d.customer_id LEFT JOIN plans p ON p.id = c.plan_id "
+            "WHERE d.name = lower($1) AND c.state <> 'terminated'",
             name,
             local_part,
         )
         return HostedDomain(**dict(row)) if row else None
 
-    async def waiting(self, domain_id: DomainId, most: int | None) -> tuple[int, int]:
-        """Rows and octets that wait for a domain; no more than `most` rows are looked at."""
+    async def domains_of(self, customer_id: CustomerId) -> list[DomainId]:
+        """Every domain of a customer."""
+        return [
+            row["id"] for row in await self._pool.fetch("SELECT id FROM domains WHERE customer_id = $1", customer_id)
+        ]
+
+    async def waiting(self, domain_ids: Sequence[DomainId], most: int | None) -> tuple[int, int]:
+        """Rows and octets that wait for these domains; no more than `most` rows are looked at."""
         row = await self._pool.fetchrow(
             "SELECT count(*), coalesce(sum(size), 0)::bigint AS octets FROM (SELECT size FROM recipients "
-            "WHERE domain_id = $1 AND state IN ('queued', 'leased', 'held') LIMIT $2) AS waits",
-            domain_id,
+            "WHERE domain_id = ANY($1::uuid[]) AND state IN ('queued', 'leased', 'held') LIMIT $2) AS waits",
+            list(domain_ids),
             most,
         )
         assert row is not None

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Final
 
 from shared.domain.names import CredentialId, CustomerId, SessionId
 from shared.storage.engine import Pool
@@ -19,6 +20,32 @@ class TurnedSession:
     mechanism: str
     domains: tuple[str, ...]
     is_live: bool = False
+
+
+#: A customer that was absent has returned.
+_TURNED: Final = """
+WITH turned AS (
+    INSERT INTO sessions (id, customer_id, credential_id, peer, is_tls, mechanism, domains, is_live)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+), returned AS (
+    UPDATE customers SET absent_since = NULL WHERE id = $2 AND absent_since IS NOT NULL RETURNING id
+)
+INSERT INTO events (type, customer_id, session_id, detail)
+SELECT 'session.started', $2, $1, $4 UNION ALL SELECT 'customer.returned', id, $1, '' FROM returned
+"""
+
+#: Its seconds belong to no domain: a session may have several.
+_ENDED: Final = """
+WITH ended AS (
+    UPDATE sessions SET ended_at = now(), sent_messages = $2, sent_bytes = $3, why_ended = $4
+    WHERE id = $1 AND ended_at IS NULL
+    RETURNING id, customer_id, ceil(extract(epoch FROM now() - started_at))::bigint AS seconds
+), counted AS (
+    INSERT INTO usage (customer_id, domain_id, meter, amount)
+    SELECT customer_id, '00000000-0000-0000-0000-000000000000', 'session_seconds', seconds FROM ended
+)
+INSERT INTO events (type, customer_id, session_id, detail) SELECT 'session.ended', customer_id, id, $4 FROM ended
+"""
 
 
 class Sessions:
@@ -43,8 +70,7 @@ class Sessions:
     async def turned(self, session: TurnedSession) -> None:
         """The session has mail and turns."""
         await self._pool.execute(
-            "INSERT INTO sessions (id, customer_id, credential_id, peer, is_tls, mechanism, domains, is_live) "
-            "VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            _TURNED,
             session.id,
             session.customer_id,
             session.credential_id,
@@ -57,10 +83,4 @@ class Sessions:
 
     async def ended(self, session_id: SessionId, messages: int, octets: int, why: str) -> None:
         """The session is over."""
-        await self._pool.execute(
-            "UPDATE sessions SET ended_at = now(), sent_messages = $2, sent_bytes = $3, why_ended = $4 WHERE id = $1",
-            session_id,
-            messages,
-            octets,
-            why,
-        )
+        await self._pool.execute(_ENDED, session_id, messages, octets, why)

@@ -17,11 +17,12 @@ from shared.domain.retry import back_off
 from shared.failpoint import failpoint
 from shared.storage.engine import Pool
 
-#: Begins a session's lease, unless the customer has as many as it may. Two at once may both be the last: no harm.
+#: Begins a session's lease, unless the customer has as many as its plan or we allow. Two at once may both be the last.
 _OPEN: Final = """
 INSERT INTO leases (id, session_id, customer_id, leased_until)
 SELECT $1, $2, $3, now() + make_interval(secs => $4)
-WHERE (SELECT count(*) FROM leases WHERE customer_id = $3 AND leased_until > now()) < $5
+WHERE (SELECT count(*) FROM leases WHERE customer_id = $3 AND leased_until > now()) < coalesce(
+    (SELECT p.max_sessions FROM customers c JOIN plans p ON p.id = c.plan_id WHERE c.id = $3), $5)
 RETURNING true
 """
 

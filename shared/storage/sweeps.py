@@ -34,6 +34,13 @@ RESCUER: Final = Sweep(
     ), ended AS (
         UPDATE sessions s SET ended_at = now(), why_ended = 'its lease ran out'
         FROM dead WHERE s.id = dead.session_id AND s.ended_at IS NULL
+        RETURNING s.id, s.customer_id, ceil(extract(epoch FROM now() - s.started_at))::bigint AS seconds
+    ), counted AS (
+        INSERT INTO usage (customer_id, domain_id, meter, amount)
+        SELECT customer_id, '00000000-0000-0000-0000-000000000000', 'session_seconds', seconds FROM ended
+    ), told_ended AS (
+        INSERT INTO events (type, customer_id, session_id, detail)
+        SELECT 'session.ended', customer_id, id, 'its lease ran out' FROM ended
     ), rescued AS (
         UPDATE recipients r SET lease_id = NULL, lost_leases = r.lost_leases + 1,
             state = CASE WHEN r.lost_leases >= :faults THEN 'held' ELSE 'queued' END,
@@ -168,7 +175,92 @@ NOTICES: Final = Sweep(
     """,
 )
 
-ALL: Final = (RESCUER, RELEASE, EXPIRY, REAPER, ORPHANS, ROLL_UP, FAILURES, NOTICES)
+#: Deletes what is kept for customers that were terminated long enough ago. What a session has leased is next time's.
+PURGE: Final = Sweep(
+    "purge",
+    366_0009,
+    """
+    WITH old AS (
+        SELECT r.id FROM customers c JOIN domains d ON d.customer_id = c.id JOIN recipients r ON r.domain_id = d.id
+        WHERE c.purge_at <= now() AND r.state IN ('queued', 'held') LIMIT $1 FOR UPDATE OF r SKIP LOCKED
+    ), deleted AS (
+        UPDATE recipients r SET state = 'deleted', settled_at = now(), is_dsn_due = false FROM old WHERE r.id = old.id
+        RETURNING r.id, r.message_id, r.customer_id
+    ), told AS (
+        INSERT INTO events (type, customer_id, message_id, recipient_id, detail)
+        SELECT 'message.deleted', customer_id, message_id, id, 'its customer was terminated' FROM deleted
+    )
+    SELECT id FROM deleted
+    """,
+)
+
+#: Then its domains may be hosted for others, and the customer is left alone.
+PURGED: Final = Sweep(
+    "purged",
+    366_0010,
+    """
+    WITH done AS (
+        SELECT c.id FROM customers c WHERE c.purge_at <= now() AND NOT EXISTS (
+            SELECT FROM domains d JOIN recipients r ON r.domain_id = d.id
+            WHERE d.customer_id = c.id AND r.state IN ('queued', 'held', 'leased')) LIMIT $1
+    ), free AS (
+        DELETE FROM domains d USING done WHERE d.customer_id = done.id RETURNING d.customer_id, d.name
+    ), told AS (
+        INSERT INTO events (type, customer_id, detail) SELECT 'domain.removed', customer_id, name FROM free
+    )
+    UPDATE customers c SET purge_at = NULL FROM done WHERE c.id = done.id RETURNING c.id
+    """,
+)
+
+#: Tells of customers that were not connected for as long as they are expected to be.
+ABSENT: Final = Sweep(
+    "absent",
+    366_0011,
+    """
+    WITH late AS (
+        SELECT c.id FROM customers c
+        WHERE c.expected_every_seconds IS NOT NULL AND c.absent_since IS NULL AND c.state = 'active'
+            AND NOT EXISTS (SELECT FROM leases l WHERE l.customer_id = c.id)
+            AND coalesce((SELECT s.ended_at FROM sessions s WHERE s.customer_id = c.id ORDER BY s.started_at DESC LIMIT 1),
+                c.created_at) < now() - make_interval(secs => c.expected_every_seconds)
+        LIMIT $1
+    ), absent AS (
+        UPDATE customers c SET absent_since = now() FROM late WHERE c.id = late.id RETURNING c.id
+    ), told AS (
+        INSERT INTO events (type, customer_id) SELECT 'customer.absent', id FROM absent
+    )
+    SELECT id FROM absent
+    """,
+)
+
+#: Forgets answers that were kept for repeated requests (shared.storage.idempotency).
+ANSWERS: Final = Sweep(
+    "answers",
+    366_0012,
+    """
+    DELETE FROM idempotency_keys WHERE (api_key_id, key) IN (
+        SELECT api_key_id, key FROM idempotency_keys WHERE begun_at < now() - interval '72 hours' LIMIT $1)
+    RETURNING key
+    """,
+)
+
+#: Forgets events and deliveries of them after 30 days, as Stripe does.
+EVENTS: Final = Sweep(
+    "events",
+    366_0013,
+    """
+    WITH deliveries AS (
+        DELETE FROM webhook_deliveries WHERE (endpoint_id, event_id) IN (SELECT endpoint_id, event_id
+            FROM webhook_deliveries WHERE event_at < now() - interval '30 days' LIMIT $1)
+    )
+    DELETE FROM events WHERE (at, id) IN (SELECT at, id FROM events WHERE at < now() - interval '30 days' LIMIT $1)
+    RETURNING id
+    """,
+)
+
+ALL: Final = (
+    RESCUER, RELEASE, EXPIRY, REAPER, ORPHANS, ROLL_UP, FAILURES, NOTICES, PURGE, PURGED, ABSENT, ANSWERS, EVENTS,
+)  # fmt: skip
 
 
 class Sweeper:

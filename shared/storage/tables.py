@@ -15,6 +15,7 @@ from sqlalchemy import (
     column,
     table,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 metadata = MetaData()
 
@@ -30,6 +31,25 @@ customers = Table(
     Column("name", Text, nullable=False),
     Column("state", Text, nullable=False),
     Column("suspended_for", Text, nullable=False),
+    Column("metadata", JSONB, nullable=False),
+    Column("receiving", Text, nullable=False),
+    Column("purge_at", _WHEN),
+    Column("expected_every_seconds", Integer),
+    Column("absent_since", _WHEN),
+    Column("created_at", _WHEN, nullable=False),
+)
+
+plans = Table(
+    "plans",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("owner_id", Uuid),
+    Column("name", Text, nullable=False),
+    Column("retention_days", Integer, nullable=False),
+    Column("max_domains", Integer),
+    Column("max_messages", BigInteger),
+    Column("max_bytes", BigInteger),
+    Column("max_sessions", Integer),
     Column("created_at", _WHEN, nullable=False),
 )
 
@@ -169,6 +189,74 @@ usage_buckets = Table(
     Column("meter", Text, primary_key=True),
     Column("hour", _WHEN, primary_key=True),
     Column("amount", BigInteger, nullable=False),
+)
+
+usage_adjustments = Table(
+    "usage_adjustments",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("customer_id", Uuid, nullable=False),
+    Column("meter", Text, nullable=False),
+    Column("hour", _WHEN, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("api_key_id", Uuid, nullable=False),
+    Column("made_at", _WHEN, nullable=False),
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("api_key_id", Uuid, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("request_sha256", LargeBinary, nullable=False),
+    Column("status", Integer),
+    Column("sealed_body", LargeBinary),
+    Column("begun_at", _WHEN, nullable=False),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("at", _WHEN, nullable=False),
+    Column("api_key_id", Uuid, nullable=False),
+    Column("method", Text, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("request_id", Text, nullable=False),
+    Column("peer", Text, nullable=False),
+)
+
+#: Without its seen_xid, as events.
+webhook_endpoints = table(
+    "webhook_endpoints",
+    column("id", Uuid),
+    column("api_key_id", Uuid),
+    column("customer_id", Uuid),
+    column("role", Text),
+    column("url", Text),
+    column("types", ARRAY(Text)),
+    column("sealed_secrets", LargeBinary),
+    column("state", Text),
+    column("disabled_for", Text),
+    column("seen_id", Uuid),
+    column("created_at", _WHEN),
+)
+
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    metadata,
+    Column("endpoint_id", Uuid, primary_key=True),
+    Column("event_id", Uuid, primary_key=True),
+    Column("event_at", _WHEN, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_at", _WHEN, nullable=False),
+    Column("last_status", Integer),
+    Column("last_error", Text, nullable=False),
+    Column("settled_at", _WHEN),
 )
 
 #: Without its xid, which SQLAlchemy has no type for; so it is no Table of the metadata.

@@ -162,7 +162,7 @@ class _World:
 
     async def _evidence(self) -> Evidence:
         async with client(self._provider) as api:
-            usage = (await api.get("/v1/usage")).json()["data"]
+            usage = (await api.get("/v1/usage", params={"granularity": "month", "limit": 100})).json()["data"]
             waiting, cursor = set(), None
             while True:
                 params = {"limit": 100, **({"cursor": cursor} if cursor else {})}

@@ -13,6 +13,7 @@ GOOD = {
     "ODMR_DATABASE_URL": "postgresql://u:p@127.0.0.1:1/x",
     "ODMR_NATS_URL": "nats://127.0.0.1:1",
     "ODMR_SEAL_KEY": base64.b64encode(b"k" * 32).decode(),
+    "ODMR_API_SEAL_KEY": base64.b64encode(b"a" * 32).decode(),
 }
 
 BAD: list[tuple[str, dict[str, str | None], str]] = [
@@ -38,7 +39,7 @@ BAD: list[tuple[str, dict[str, str | None], str]] = [
     (
         "inbound",
         {"ODMR_FAILPOINT": "x=explode"},
-        "ODMR_FAILPOINT has 'x=explode'; write NAME=kill, NAME=kill:PIDFILE or NAME=raise, then @N",
+        "ODMR_FAILPOINT has 'x=explode'; write NAME=kill, NAME=kill:PIDFILE, NAME=raise or NAME=stop:SECONDS, then @N",
     ),
     ("odmr", {"ODMR_CRAM_MD5": "maybe"}, "ODMR_CRAM_MD5 is wrong: Input should be 'tls', 'always' or 'never'"),
     (
@@ -106,6 +107,16 @@ BAD: list[tuple[str, dict[str, str | None], str]] = [
         "inbound",
         {"ODMR_POSTMASTER": "a b@example.org"},
         "ODMR_POSTMASTER is wrong: write an address of a domain that is hosted here, such as you@example.org",
+    ),
+    (
+        "api",
+        {"ODMR_API_SEAL_KEY": "x"},
+        "ODMR_API_SEAL_KEY is wrong: write 32 random octets in base64, such as `openssl rand -base64 32` prints",
+    ),
+    (
+        "api",
+        {"ODMR_API_REQUESTS_PER_SECOND": "-1"},
+        "ODMR_API_REQUESTS_PER_SECOND is wrong: Input should be greater than or equal to 0",
     ),
     ("api", {"ODMR_API_LISTEN": ""}, "ODMR_API_LISTEN is wrong: write host:port, such as 127.0.0.1:25"),
     (

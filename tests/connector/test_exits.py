@@ -234,6 +234,7 @@ async def test_a_server_that_has_enough_for_one_connection_is_called_again_while
                 b"DATA",
                 b"hello\r\n.",
                 b"MAIL FROM:<>",
+                b"RCPT TO:<u@c.example>",
             ):
                 writer.write(command + b"\r\n")
                 await hear(reader)

@@ -9,7 +9,7 @@ import gzip
 import hashlib
 import json
 import subprocess
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from localserve import postgres
@@ -34,21 +34,28 @@ from shared.domain.names import (
 )
 from shared.storage.accept import Acceptor
 from shared.storage.api_keys import ApiKeys
+from shared.storage.audit import AuditLog
 from shared.storage.credentials import Credentials
-from shared.storage.customers import Customers
+from shared.storage.customers import Customer, Customers
 from shared.storage.domains import Domain, Domains
-from shared.storage.engine import Pool, create_engine, create_pool
+from shared.storage.engine import Engine, Pool, create_engine, create_pool
+from shared.storage.event_log import START, EventLog
+from shared.storage.idempotency import IdempotencyKeys
+from shared.storage.plans import Plans
 from shared.storage.sessions import Sessions, TurnedSession
 from shared.storage.spool import Lease, Spool
 from shared.storage.sweeps import ROLL_UP, Sweeper
 from shared.storage.throttle import AuthFailures
 from shared.storage.uploads import CHUNK, Uploads
+from shared.storage.usage import Usage
+from shared.storage.webhooks import Webhooks
 from tests.postgres import serving
 
 FOLDER = Path(__file__).parent
 #: Under which the secrets of the dump are sealed; theirs is no secret.
 SEAL_KEY = b"the seal key of a committed dump"
 CLOCK = Clock()
+HOUR = datetime(2026, 1, 2, 3, tzinfo=UTC)
 
 
 def _message(domain: Domain, content: bytes | None, size: int, *paths: str) -> Message:
@@ -81,9 +88,9 @@ async def fill(url: str) -> dict[str, str]:
     minted: dict[str, str] = {}
     engine, pool = create_engine(url), await create_pool(url)
     customers, domains = Customers(engine), Domains(engine)
-    farm = await customers.create(OPERATOR, CustomerId(CLOCK.new_id()), "Farm", "farm")
-    shop = await customers.create(OPERATOR, CustomerId(CLOCK.new_id()), "Shop", "shop")
-    await customers.suspend(shop, "not paid")
+    farm = await customers.create(OPERATOR, CustomerId(CLOCK.new_id()), {"name": "Farm", "external_id": "farm"})
+    shop = await customers.create(OPERATOR, CustomerId(CLOCK.new_id()), {"name": "Shop", "external_id": "shop"})
+    await customers.suspend(shop, "not paid", "tempfail")
     domain = await domains.create(DomainId(CLOCK.new_id()), farm.id, domain_name("farm.example"))
     other = await domains.create(DomainId(CLOCK.new_id()), shop.id, domain_name("shop.example"))
     await domains.change(
@@ -106,11 +113,34 @@ async def fill(url: str) -> dict[str, str]:
     await ApiKeys(engine).add(CLOCK.new_id(), "reseller", "odmr_b", hashlib.sha256(b"odmr_b").digest(), reseller)
     await AuthFailures(engine).failed("192.0.2.9", "farm")
 
+    await _bill(engine, farm)
     await _accept(pool, domain, other)
     await _deliver(pool, farm.id, credential.id)
     await pool.close()
     await engine.dispose()
     return minted
+
+
+async def _bill(engine: Engine, farm: Customer) -> None:
+    """A plan, an adjustment, a request that was kept, a line of the audit log, and an endpoint with a delivery."""
+    plan = await Plans(engine).create(
+        OPERATOR, CLOCK.new_id(), {"name": "small", "retention_days": 30, "max_domains": 5}
+    )
+    await Customers(engine).change(farm, {"plan_id": plan.id, "metadata": {"order": "17"}})
+    [key] = await ApiKeys(engine).page(Principal(Role.CUSTOMER, farm.id, frozenset()), None, 1)
+    adjusted = {"customer_id": farm.id, "meter": "bytes_received", "hour": HOUR, "amount": -5, "reason": "spam"}
+    await Usage(engine).adjust(CLOCK.new_id(), key.id, adjusted)
+    kept = IdempotencyKeys(engine)
+    await kept.begin(key.id, "order-17", b"x" * 32)
+    await kept.keep(key.id, "order-17", 201, b"sealed")
+    await AuditLog(engine).add(CLOCK.new_id(), key.id, "POST", "/v1/domains", 201, "req_1", "192.0.2.1")
+    reseller, log, hooks = (
+        Principal(Role.RESELLER, farm.id, frozenset({"*"}), key.id),
+        EventLog(engine),
+        Webhooks(engine),
+    )
+    await hooks.create(reseller, CLOCK.new_id(), "https://hook.example.org/", ["customer.created"], b"sealed", START)
+    await hooks.fan_out(log, lambda event: event.type)
 
 
 async def _accept(pool: Pool, domain: Domain, other: Domain) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,11 +104,52 @@ async def test_every_verb_of_every_noun(operator: Operator, tmp_path: Path) -> N
     )
     assert key["scopes"] == ["domains:read"]
     assert len((await does("key", "ls"))["data"]) == 2  # type: ignore[arg-type]
-    assert await does("usage", "show", "--customer-id", "ext:farm") == {"data": []}
+    assert (await does("usage", "ls", "--customer-id", "ext:farm"))["data"] == []
     assert await does("session", "ls", "--running") == {"data": [], "has_more": False, "next_cursor": None}
-    for words in (("credential", "rm", credential), ("domain", "rm", "farm.example"), ("key", "rm", str(key["id"]))):
+    await _billing(does)
+    await does("plan", "create", "gone")
+    endpoint = str((await does("webhook", "ls"))["data"][0]["id"])  # type: ignore[index]
+    assert (await does("customer", "put", "farm", "Farm"))["plan_id"] is None
+    for words in (
+        ("plan", "rm", "gone"),
+        ("webhook", "rm", endpoint),
+        ("credential", "rm", credential),
+        ("domain", "rm", "farm.example"),
+        ("key", "rm", str(key["id"])),
+    ):
         assert (await odmr(*words, **operator.env)).exit == 0
     assert (await odmr("domain", "show", "farm.example", **operator.env)).exit == EX_REFUSED
+
+
+async def _billing(does: Callable[..., Awaitable[dict[str, object]]]) -> None:
+    """The verbs of what a bill is about."""
+    assert (await does("plan", "create", "small", "--max-domains", "3"))["max_domains"] == 3
+    assert (await does("plan", "change", "small", "--max-domains", "0", "--max-bytes", "9"))["max_domains"] is None
+    assert (await does("plan", "show", "small"))["max_bytes"] == 9
+    assert len((await does("plan", "ls"))["data"]) == 1  # type: ignore[arg-type]
+    changed = await does("customer", "change", "ext:farm", "--plan-id", "small", "--expected-every-seconds", "3600")
+    assert changed["plan_id"] and changed["expected_every_seconds"] == 3600
+    assert (await does("customer", "put", "shop", "Shop", "--plan-id", "small"))["external_id"] == "shop"
+    assert (await does("customer", "status", "ext:shop"))["is_connected"] is False
+    assert (await does("customer", "terminate", "ext:shop", "--dry-run"))["dry_run"] is True
+    assert (await does("customer", "terminate", "ext:shop"))["customer"]["state"] == "terminated"  # type: ignore[index]
+    words = ("ext:farm", "bytes_received", "-5", "--at", "2026-01-01T00:00:00Z", "--reason", "spam")
+    assert (await does("usage", "adjust", *words))["amount"] == -5
+    assert len((await does("usage", "adjustments"))["data"]) == 1  # type: ignore[arg-type]
+    assert len((await does("usage", "summary", "2026-01"))["data"]) == 3  # type: ignore[arg-type]
+    assert len((await does("usage", "meters"))["data"]) > 5  # type: ignore[arg-type]
+    assert (await does("event", "ls", "--limit", "1"))["has_more"] is True
+    made = await does("webhook", "create", "https://hook.example.org/", "--type", "message.failed")
+    endpoint = str(made["id"])
+    assert str(made["secret"]).startswith("whsec_") and (await does("webhook", "show", endpoint))["types"] == [
+        "message.failed"
+    ]
+    assert (await does("webhook", "change", endpoint, "--state", "disabled"))["state"] == "disabled"
+    assert (await does("webhook", "rotate", endpoint))["secret"] != made["secret"]
+    assert (await does("webhook", "deliveries", endpoint))["data"] == []
+    assert (await does("webhook", "redeliver", endpoint, "--since", "2026-01-01T00:00:00Z"))["deliveries"] == 0
+    assert len((await does("webhook", "ls"))["data"]) == 1  # type: ignore[arg-type]
+    assert len((await does("audit", "ls"))["data"]) > 10  # type: ignore[arg-type]
 
 
 async def test_a_message_as_a_person_sees_it(operator: Operator) -> None:

@@ -73,7 +73,7 @@ async def seed(database_url: str, domain: str = "demo.example") -> Seed:
     engine = create_engine(database_url, size=1)
     try:
         customers = Customers(engine)
-        customer = await customers.create(OPERATOR, CustomerId(CLOCK.new_id()), domain, domain)
+        customer = await customers.create(OPERATOR, CustomerId(CLOCK.new_id()), {"name": domain, "external_id": domain})
         made = await Domains(engine).create(DomainId(CLOCK.new_id()), customer.id, domain_name(domain))
         credential_id = CredentialId(CLOCK.new_id())
         await Credentials(engine).add(Credential(credential_id, customer.id, domain, ("CRAM-MD5",), b"sealed"))

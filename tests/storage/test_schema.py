@@ -38,13 +38,14 @@ async def test_the_tables_of_the_code_are_those_of_the_migrations(database_url: 
 _KINDS = {
     "Uuid": "UUID", "Text": "TEXT", "DateTime": "TIMESTAMP", "BigInteger": "BIGINT", "Integer": "INTEGER",
     "Boolean": "BOOLEAN", "LargeBinary": "BYTEA", "ARRAY": "ARRAY",
+    "JSONB": "JSONB",
 }  # fmt: skip
 
 
 @pytest.mark.fresh_database
 async def test_upgrade_twice_changes_nothing(database_url: str, pool: Pool) -> None:
     await schema.upgrade(database_url)
-    assert await pool.fetchval("SELECT version_num FROM alembic_version") == "0003"
+    assert await pool.fetchval("SELECT version_num FROM alembic_version") == "0004"
 
 
 @pytest.mark.fresh_database

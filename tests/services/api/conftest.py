@@ -51,7 +51,7 @@ async def api(database_url: str, nats_urls: dict[str, str]) -> AsyncIterator[Api
         database_url=database_url, nats_url=nats_urls["auth"], seal_key=base64.b64encode(b"k" * 32).decode()
     )
     auth = asyncio.create_task(run_auth(settings, stop))
-    parts = parts_on(engine, bus)
+    parts = parts_on(engine, bus, b"a" * 32)
     keys, app = parts.keys, create_app(parts)
     made = Api(_client(app, ""), _client(app, ""), keys, app)
     made.operator = await made.client(OPERATOR)

@@ -1,5 +1,7 @@
 """The HTTP API: the nouns, lists, problems, and who may see what."""
 
+from pathlib import Path
+
 import pytest
 
 from services.api.errors import CODES
@@ -106,8 +108,17 @@ async def test_a_body_that_cannot_be_read_is_a_bad_request(api: Api) -> None:
     assert (answer.status_code, answer.json()["code"]) == (422, "validation_failed")
 
 
-def test_every_code_is_shown_by_a_test_of_this_file() -> None:
+def test_every_code_is_shown_by_a_test_of_this_folder() -> None:
     elsewhere = {"unauthorized", "scope_missing", "unavailable", "bad_request"}
+    elsewhere |= {
+        "precondition_failed",
+        "limit_reached",
+        "idempotency_key_reused",
+        "idempotency_in_progress",
+        "rate_limited",
+    }
+    others = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+    assert all(others.count(f'"{code}"') > 1 for code in elsewhere)
     assert {code for *_, code in PROBLEMS} | elsewhere == set(CODES)
 
 

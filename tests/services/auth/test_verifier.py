@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from services.auth.nonces import CHALLENGE_TIME
-from services.auth.seal import BrokenSeal, Seal
+from services.auth.seal import Seal
 from services.auth.verifier import Channel, Proven, Verdict
+from shared.at_rest import BrokenSeal
 from shared.protocol.events import Continue, Denied, Unavailable
 from shared.protocol.sasl import cram_md5, plain, scram
 from shared.protocol.sasl.transcript import Transcript
