@@ -71,7 +71,7 @@ class NewApiKey(ApiKeyOutput):
 async def create_api_key(body: ApiKeyInput, parts: PartsOf, principal: Writer) -> NewApiKey:
     """Makes a key."""
     if (body.role == "operator") != (body.customer_id is None):
-        raise Problem("validation_failed", "an operator's key has no customer_id, and every other key has one")
+        raise Problem("invalid_value", "an operator's key has no customer_id, and every other key has one")
     if principal.role is not Role.OPERATOR and body.role == "operator":
         raise Problem("scope_missing", "Only an operator's key makes an operator's key")
     if principal.role is Role.CUSTOMER and body.role == "reseller":

@@ -47,7 +47,13 @@ NOUNS = (
 
 def create_app(parts: Parts, requests_per_second: int = 0) -> FastAPI:
     """The application; /openapi.json describes it."""
-    app = FastAPI(title="ODMR provider", version=VERSION, docs_url="/docs", redoc_url=None)
+    app = FastAPI(
+        title="ODMR provider",
+        version=VERSION,
+        docs_url="/docs",
+        redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,
+    )
     app.state.parts = parts
     app.state.streams = 0
     app.state.stopping = asyncio.Event()

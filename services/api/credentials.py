@@ -106,7 +106,7 @@ async def create_credential(body: CredentialInput, parts: PartsOf, principal: Wr
     """Makes a credential for a customer. The answer has its secret, this once."""
     customer = await get_customer(parts, principal, body.customer_id)
     if body.certificate is not None and body.mechanisms is not None:
-        raise Problem("validation_failed", "a certificate is for EXTERNAL alone; leave mechanisms out")
+        raise Problem("invalid_value", "a certificate is for EXTERNAL alone; leave mechanisms out")
     request = payloads.MintRequest(
         secrets.token_hex(16),
         str(customer.id),
@@ -186,5 +186,5 @@ def _certificate(pem: str) -> bytes:
         der = ssl.PEM_cert_to_DER_cert(pem.strip() + "\n")
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(cadata=der)
     except (ValueError, ssl.SSLError):
-        raise Problem("validation_failed", "certificate is not one certificate in PEM") from None
+        raise Problem("invalid_value", "certificate is not one certificate in PEM") from None
     return der

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, WithJsonSchema
 
 from services.api.access import PartsOf, needs
 from services.api.errors import Problem
@@ -21,10 +21,17 @@ router = APIRouter(prefix="/v1/customers", tags=["customers"], responses=PROBLEM
 Reader = Annotated[Principal, Depends(needs("customers:read"))]
 Writer = Annotated[Principal, Depends(needs("customers:write"))]
 
-Word = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[^\x00-\x1f\x7f]+$")]
-Text = Annotated[str, Field(max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")]
-#: The biller's own notes, as Stripe has them.
-Metadata = Annotated[dict[Word, Text], Field(max_length=50)]
+_WORD = r"^[^\x00-\x1f\x7f]{1,40}$"
+_TEXT = r"^[^\x00-\x1f\x7f]{0,500}$"
+#: The biller's own notes, as Stripe has them. The schema says what pydantic's own does not: that no other key is taken.
+Metadata = Annotated[
+    dict[Annotated[str, Field(pattern=_WORD)], Annotated[str, Field(pattern=_TEXT)]],
+    Field(max_length=50),
+    WithJsonSchema({
+        "type": "object", "maxProperties": 50, "propertyNames": {"type": "string", "pattern": _WORD},
+        "additionalProperties": {"type": "string", "pattern": _TEXT},
+    }),
+]  # fmt: skip
 #: Seconds: from a minute to ninety days.
 Interval = Annotated[int | None, Field(ge=60, le=90 * 86_400)]
 

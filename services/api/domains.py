@@ -11,10 +11,10 @@ from services.api.customers import find_customer_id, get_customer
 from services.api.errors import Problem
 from services.api.paging import Cursor, Limit, page, read_cursor, read_id
 from services.api.parts import Parts
-from services.api.schemas import PROBLEMS, DomainText, Input, Page, Shown
+from services.api.schemas import MAX_INTEGER, PROBLEMS, DomainText, Input, Page, Shown, read_domain_name
 from services.api.versions import IfMatch, check_version, guarded, shown
 from shared.domain.access import Principal
-from shared.domain.names import BadName, DomainId, DomainName, domain_name, public_id
+from shared.domain.names import BadName, DomainId, domain_name, public_id
 from shared.protocol.grammar import MAX_LOCAL_PART
 from shared.storage.domains import Domain, LimitReached, QueueFigures
 
@@ -48,7 +48,7 @@ class DomainChange(Input):
     delay_notice_seconds: int | None = Field(default=None, ge=0, le=60 * 86_400)
     when_refused: Literal["fail", "hold"] | None = None
     max_messages: int | None = Field(default=None, ge=1, le=1 << 40)
-    max_bytes: int | None = Field(default=None, ge=1, le=1 << 60)
+    max_bytes: int | None = Field(default=None, ge=1, le=MAX_INTEGER)
 
     def changes(self) -> dict[str, Any]:
         """What was named, by the column's name."""
@@ -135,7 +135,7 @@ async def create_domain(body: DomainInput, parts: PartsOf, principal: Writer) ->
     try:
         with guarded():
             domain_id = DomainId(parts.clock.new_id())
-            return DomainOutput.of(await parts.domains.create(domain_id, customer.id, DomainName(body.name)))
+            return DomainOutput.of(await parts.domains.create(domain_id, customer.id, read_domain_name(body.name)))
     except LimitReached as error:
         raise Problem("limit_reached", str(error)) from None
 

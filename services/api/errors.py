@@ -1,5 +1,6 @@
 """One shape for every error: RFC 9457 problem+json with a stable `code`. A fault of ours is 503 and says nothing of why."""
 
+import re
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any, Final
@@ -30,6 +31,7 @@ CODES: Final[dict[str, tuple[HTTPStatus, str]]] = {
     ),
     "idempotency_in_progress": (HTTPStatus.CONFLICT, "The request with that Idempotency-Key is being done; ask again"),
     "rate_limited": (HTTPStatus.TOO_MANY_REQUESTS, "Too many requests; ask more slowly"),
+    "invalid_value": (HTTPStatus.BAD_REQUEST, "A value has the right shape and makes no sense here"),
     "bad_request": (HTTPStatus.BAD_REQUEST, "The request cannot be read"),
     "unavailable": (HTTPStatus.SERVICE_UNAVAILABLE, "Not possible now; try again"),
 }
@@ -88,6 +90,13 @@ def answer(problem: Problem, request: Request) -> Response:
     return JSONResponse(body, status.value, headers=headers, media_type="application/problem+json")
 
 
+def _methods(app: FastAPI, request: Request) -> set[str]:
+    """What the path takes (RFC 9110 15.5.6); Starlette knows of its first route alone."""
+    known = app.openapi()["paths"]
+    fits = [path for path in known if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", path), request.url.path)]
+    return {method.upper() for path in fits for method in known[path]}
+
+
 def install(app: FastAPI) -> None:
     """Makes every error of the app a problem."""
 
@@ -106,7 +115,10 @@ def install(app: FastAPI) -> None:
     async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         code = {401: "unauthorized", 404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "bad_request")
-        return answer(Problem(code), request)
+        response = answer(Problem(code), request)
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            response.headers["Allow"] = ", ".join(sorted(_methods(app, request)))
+        return response
 
     async def guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
         request.state.request_id = f"req_{uuid4().hex}"

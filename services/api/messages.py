@@ -4,14 +4,14 @@ from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from services.api.access import PartsOf, needs
 from services.api.customers import find_customer_id
 from services.api.errors import Problem
 from services.api.paging import Cursor, Limit, page, read_cursor, read_id
 from services.api.parts import Parts
-from services.api.schemas import PROBLEMS, DomainText, Input, Page, Shown
+from services.api.schemas import PROBLEMS, DomainText, Input, Page, Shown, When, links_to, read_domain_name
 from shared.domain.access import Principal
 from shared.domain.names import MessageId, public_id
 from shared.storage.handling import HOLD_TIME, MAX_HOLD, Handling
@@ -20,6 +20,7 @@ from shared.storage.messages import Filter, Moment, ShownMessage, ShownRecipient
 router = APIRouter(prefix="/v1/messages", tags=["messages"], responses=PROBLEMS)
 Reader = Annotated[Principal, Depends(needs("messages:read"))]
 Writer = Annotated[Principal, Depends(needs("messages:write"))]
+_OF_ONE = ("read_message", "hold_message", "release_message", "retry_message", "bounce_message", "delete_message")
 #: Characters of a reason that a DSN repeats.
 _TOLD = 300
 State = Literal["queued", "leased", "delivered", "failed", "expired", "held", "deleted"]
@@ -109,7 +110,7 @@ class TracedMessage(MessageOutput):
     timeline: list[MomentOutput]
 
 
-@router.get("")
+@router.get("", responses=links_to("message_id", *_OF_ONE))
 async def list_messages(
     parts: PartsOf,
     principal: Reader,
@@ -117,13 +118,14 @@ async def list_messages(
     domain: DomainText | None = None,
     state: State | None = None,
     reverse_path: ReversePath = None,
-    since: AwareDatetime | None = None,
+    since: When | None = None,
     limit: Limit = 20,
     cursor: Cursor = None,
 ) -> Page[MessageOutput]:
     """Messages that the spool holds, newest first."""
     after = read_cursor("msg", cursor)
-    wanted = Filter(await find_customer_id(parts, principal, customer_id), domain, state, reverse_path, since)
+    name = read_domain_name(domain) if domain is not None else None
+    wanted = Filter(await find_customer_id(parts, principal, customer_id), name, state, reverse_path, since)
     rows = await parts.messages.page(principal, wanted, MessageId(after) if after else None, limit + 1)
     return page(rows, limit, MessageOutput.of)
 

@@ -14,7 +14,11 @@ R = TypeVar("R")
 S = TypeVar("S", bound=Shown)
 
 Limit = Annotated[int, Query(ge=1, le=100)]
-Cursor = Annotated[str | None, Query(description="next_cursor of the page before")]
+#: 26 characters of Crockford's, as shared.domain.names makes them.
+ID_PATTERN = "[0-7][0-9a-hjkmnp-tv-z]{25}"
+Cursor = Annotated[
+    str | None, Query(description="next_cursor of the page before", pattern=f"^[a-z]{{2,4}}_{ID_PATTERN}$")
+]
 
 
 def read_id(prefix: str, text: str) -> UUID:
@@ -26,13 +30,13 @@ def read_id(prefix: str, text: str) -> UUID:
 
 
 def read_cursor(prefix: str, cursor: str | None) -> UUID | None:
-    """The id behind which the list goes on. Raises Problem validation_failed."""
+    """The id behind which the list goes on. Raises Problem invalid_value: it is another list's."""
     if cursor is None:
         return None
     try:
         return from_public_id(prefix, cursor)
     except BadName:
-        raise Problem("validation_failed", "cursor is not one that a list gave") from None
+        raise Problem("invalid_value", "cursor is not one that this list gave") from None
 
 
 def page(rows: Sequence[R], limit: int, show: Callable[[R], S]) -> Page[S]:

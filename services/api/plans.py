@@ -11,7 +11,7 @@ from services.api.access import PartsOf, needs
 from services.api.errors import Problem
 from services.api.paging import Cursor, Limit, page, read_cursor, read_id
 from services.api.parts import Parts
-from services.api.schemas import PROBLEMS, Input, Line, Page, Shown
+from services.api.schemas import MAX_INTEGER, PROBLEMS, Input, Line, Page, Shown
 from services.api.versions import IfMatch, check_version, guarded, shown
 from shared.domain.access import Principal, Role
 from shared.domain.lease import MAX_SESSIONS
@@ -22,10 +22,9 @@ router = APIRouter(prefix="/v1/plans", tags=["plans"], responses=PROBLEMS)
 Reader = Annotated[Principal, Depends(needs("plans:read"))]
 Writer = Annotated[Principal, Depends(needs("plans:write"))]
 
-_MOST = 1 << 62
 Days = Annotated[int, Field(ge=4, le=60)]
 Domains = Annotated[int | None, Field(ge=1, le=1_000_000)]
-Amount = Annotated[int | None, Field(ge=1, le=_MOST)]
+Amount = Annotated[int | None, Field(ge=1, le=MAX_INTEGER)]
 SessionCount = Annotated[int | None, Field(ge=1, le=MAX_SESSIONS)]
 
 
@@ -82,13 +81,13 @@ async def get_plan(parts: Parts, principal: Principal, text: str) -> Plan:
 
 
 async def find_plan_id(parts: Parts, principal: Principal, text: str | None) -> UUID | None:
-    """Of a body's `plan_id`: an id or a name, or None. Raises Problem validation_failed."""
+    """Of a body's `plan_id`: an id or a name, or None. Raises Problem invalid_value."""
     if text is None:
         return None
     try:
         return (await get_plan(parts, principal, text)).id
     except Problem:
-        raise Problem("validation_failed", f"There is no plan {text}") from None
+        raise Problem("invalid_value", f"There is no plan {text}") from None
 
 
 async def _mine(parts: Parts, principal: Principal, text: str) -> Plan:

@@ -9,7 +9,7 @@ from services.api.access import PartsOf, needs
 from services.api.customers import find_customer_id
 from services.api.errors import Problem
 from services.api.paging import Cursor, Limit, page, read_cursor, read_id
-from services.api.schemas import PROBLEMS, Page, Shown
+from services.api.schemas import PROBLEMS, Page, Shown, links_to
 from shared.domain.access import Principal
 from shared.domain.names import SessionId, public_id
 from shared.storage.session_records import SessionRecord
@@ -48,7 +48,7 @@ class SessionOutput(Shown):
         )
 
 
-@router.get("")
+@router.get("", responses=links_to("session_id", "read_session"))
 async def list_sessions(
     parts: PartsOf,
     principal: Reader,

@@ -1,22 +1,19 @@
 """/v1/usage and /v1/meters: what was counted, for whoever writes the bill."""
 
-import base64
-import binascii
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
-from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from services.api.access import PartsOf, needs
 from services.api.customers import find_customer_id, get_customer
 from services.api.errors import Problem
-from services.api.paging import Cursor, Limit, page, read_cursor
-from services.api.schemas import PROBLEMS, Input, Line, Page, Shown
+from services.api.paging import ID_PATTERN, Cursor, Limit, page, read_cursor
+from services.api.schemas import MAX_INTEGER, PROBLEMS, Input, Line, Page, Shown, When
 from shared.domain.access import Principal, Role
 from shared.domain.meters import METERS, PERIOD_METERS
-from shared.domain.names import public_id
+from shared.domain.names import from_public_id, public_id
 from shared.storage.usage import Adjustment, Granularity, Place, Summary, UsageRecord, Wanted
 
 router = APIRouter(prefix="/v1", tags=["usage"], responses=PROBLEMS)
@@ -30,6 +27,13 @@ MeterName = Literal[
     "bytes_delivered",
     "messages_expired",
     "session_seconds",
+]
+UsageCursor = Annotated[
+    str | None,
+    Query(
+        description="next_cursor of the page before",
+        pattern=f"^[0-9]{{1,11}}-cus_{ID_PATTERN}-dom_{ID_PATTERN}-({'|'.join(sorted(PERIOD_METERS))})$",
+    ),
 ]
 Period = Annotated[
     str, Query(pattern=r"^20[0-9]{2}-(0[1-9]|1[0-2])$", description="a month, in UTC", examples=["2026-11"])
@@ -135,8 +139,8 @@ class AdjustmentInput(Input):
 
     customer_id: str
     meter: MeterName
-    at: AwareDatetime
-    amount: Annotated[int, Field(ge=-(1 << 62), le=1 << 62)]
+    at: When
+    amount: Annotated[int, Field(ge=1, le=MAX_INTEGER)] | Annotated[int, Field(ge=-MAX_INTEGER, le=-1)]
     reason: Line
 
 
@@ -171,10 +175,10 @@ async def list_usage(
     customer_id: str | None = None,
     meter: MeterName | None = None,
     granularity: Granularity = "day",
-    since: AwareDatetime | None = None,
-    until: AwareDatetime | None = None,
+    since: When | None = None,
+    until: When | None = None,
     limit: Limit = 20,
-    cursor: Cursor = None,
+    cursor: UsageCursor = None,
 ) -> Page[UsageOutput]:
     """What was counted in hours that begin from `since` and before `until`, newest first."""
     owner = await find_customer_id(parts, principal, customer_id)
@@ -207,10 +211,10 @@ class CloudEventPage(BaseModel):
 async def list_usage_events(
     parts: PartsOf,
     principal: Reader,
-    since: AwareDatetime | None = None,
-    until: AwareDatetime | None = None,
+    since: When | None = None,
+    until: When | None = None,
     limit: Limit = 100,
-    cursor: Cursor = None,
+    cursor: UsageCursor = None,
 ) -> CloudEventPage:
     """Final hours as CloudEvents, newest first. Importing one twice is harmless: its id is the same."""
     rows = await parts.usage.records(
@@ -226,8 +230,6 @@ async def create_adjustment(body: AdjustmentInput, parts: PartsOf, principal: Wr
     """Corrects what was counted, with a reason. Final records stay as they are."""
     if principal.role is Role.CUSTOMER or principal.key_id is None:
         raise Problem("scope_missing", "A customer's own key adjusts no usage")
-    if body.amount == 0:
-        raise Problem("validation_failed", "amount is 0, which adjusts nothing")
     assert body.meter in PERIOD_METERS
     customer = await get_customer(parts, principal, body.customer_id)
     hour = body.at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
@@ -252,18 +254,13 @@ async def list_adjustments(
 
 
 def _place(place: Place) -> str:
-    words = f"{place.start.isoformat()} {place.customer_id.hex} {place.domain_id.hex} {place.meter}"
-    return base64.urlsafe_b64encode(words.encode()).decode()
+    customer, domain = public_id("cus", place.customer_id), public_id("dom", place.domain_id)
+    return f"{int(place.start.timestamp())}-{customer}-{domain}-{place.meter}"
 
 
 def _read_place(cursor: str | None) -> Place | None:
     if cursor is None:
         return None
-    try:
-        start, customer_id, domain_id, meter = base64.urlsafe_b64decode(cursor).decode().split(" ")
-        at = datetime.fromisoformat(start)
-        if at.tzinfo is None or "\0" in meter:
-            raise ValueError(start)
-        return Place(at, UUID(customer_id), UUID(domain_id), meter)
-    except (binascii.Error, ValueError):
-        raise Problem("validation_failed", "cursor is not one that a list gave") from None
+    seconds, customer, domain, meter = cursor.split("-")
+    start = datetime.fromtimestamp(int(seconds), UTC)
+    return Place(start, from_public_id("cus", customer), from_public_id("dom", domain), meter)

@@ -10,9 +10,9 @@ from starlette.middleware.base import RequestResponseEndpoint
 from services.api.errors import Problem
 from shared.storage.reading import Changed, Conflict
 
-IfMatch = Annotated[
-    str | None, Header(alias="If-Match", description="the ETag that was read; else 412", max_length=200)
-]
+#: "*", or tags with commas between them.
+_TAGS = r'^(\*|(W/)?"[!#-~]{0,40}"( *, *(W/)?"[!#-~]{0,40}"){0,9})$'
+IfMatch = Annotated[str | None, Header(alias="If-Match", description="the ETag that was read; else 412", pattern=_TAGS)]
 
 
 def shown(response: Response, version: str) -> None:

@@ -98,6 +98,7 @@ async def test_every_error_is_a_problem(api: Api, method: str, path: str, body: 
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["request_id"] == answer.headers["x-request-id"]
     assert code in CODES and CODES[code][0] == status
+    assert status != 405 or answer.headers["allow"] == "GET, POST"
 
 
 async def test_a_body_that_cannot_be_read_is_a_bad_request(api: Api) -> None:
@@ -111,6 +112,7 @@ async def test_a_body_that_cannot_be_read_is_a_bad_request(api: Api) -> None:
 def test_every_code_is_shown_by_a_test_of_this_folder() -> None:
     elsewhere = {"unauthorized", "scope_missing", "unavailable", "bad_request"}
     elsewhere |= {
+        "invalid_value",
         "precondition_failed",
         "limit_reached",
         "idempotency_key_reused",

