@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Path, Response
 from pydantic import BaseModel, Field, WithJsonSchema
 
 from services.api.access import PartsOf, needs
@@ -34,6 +34,10 @@ Metadata = Annotated[
 ]  # fmt: skip
 #: Seconds: from a minute to ninety days.
 Interval = Annotated[int | None, Field(ge=60, le=90 * 86_400)]
+
+
+#: `ext:` and the biller's own id.
+ExternalId = Annotated[str, Path(pattern=r"^ext:[^\x00-\x1f\x7f]{1,200}$", examples=["ext:42"])]
 
 
 class CustomerUpsert(Input):
@@ -187,17 +191,18 @@ async def create_customer(body: CustomerInput, parts: PartsOf, principal: Writer
     return CustomerOutput.of(await _create(parts, principal, body, body.external_id))
 
 
-@router.put("/ext:{external_id}", responses={201: {"model": CustomerOutput, "description": "It was made"}})
+@router.put("/{customer_id}", responses={201: {"model": CustomerOutput, "description": "It was made"}})
 async def upsert_customer(
-    external_id: Line, body: CustomerUpsert, parts: PartsOf, principal: Writer, response: Response
+    customer_id: ExternalId, body: CustomerUpsert, parts: PartsOf, principal: Writer, response: Response
 ) -> CustomerOutput:
     """Makes the customer, or makes it what the body says. Twice is as once."""
     if principal.role is Role.CUSTOMER:
         raise Problem("scope_missing", "A customer's own key makes and changes no customers")
+    external_id = customer_id.removeprefix("ext:")
     if await parts.customers.find_external(principal, external_id) is None:
         response.status_code = 201
         return CustomerOutput.of(await _create(parts, principal, body, external_id))
-    customer = await _get_live(parts, principal, f"ext:{external_id}")
+    customer = await _get_live(parts, principal, customer_id)
     return CustomerOutput.of(await _change(parts, principal, customer, body.model_dump()))
 
 
@@ -226,7 +231,7 @@ async def change_customer(
     parts: PartsOf,
     principal: Writer,
     response: Response,
-    wanted: IfMatch = None,
+    wanted: IfMatch = "*",
 ) -> CustomerOutput:
     """Changes what the body has, and nothing else."""
     customer = await _get_live(parts, principal, customer_id)

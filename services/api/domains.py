@@ -161,7 +161,7 @@ async def read_domain(domain_id: str, parts: PartsOf, principal: Reader, respons
 
 @router.patch("/{domain_id}")
 async def change_domain(
-    domain_id: str, body: DomainChange, parts: PartsOf, principal: Writer, response: Response, wanted: IfMatch = None
+    domain_id: str, body: DomainChange, parts: PartsOf, principal: Writer, response: Response, wanted: IfMatch = "*"
 ) -> DomainOutput:
     """Changes policies."""
     domain = await get_domain(parts, principal, domain_id)

@@ -123,7 +123,7 @@ async def read_plan(plan_id: str, parts: PartsOf, principal: Reader, response: R
 
 @router.patch("/{plan_id}")
 async def change_plan(
-    plan_id: str, body: PlanChange, parts: PartsOf, principal: Writer, response: Response, wanted: IfMatch = None
+    plan_id: str, body: PlanChange, parts: PartsOf, principal: Writer, response: Response, wanted: IfMatch = "*"
 ) -> PlanOutput:
     """Changes what the body has, for all customers that have the plan."""
     plan = await _mine(parts, principal, plan_id)

@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Generic, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from services.api.errors import Problem, ProblemBody
 from shared.domain.names import BadName, DomainName, domain_name
@@ -58,6 +58,15 @@ class Input(BaseModel):
     """What comes in has no field that we do not know, and nothing that is only like what we ask for."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _whole_numbers(cls, values: Any) -> Any:
+        """5.0 is an integer, as JSON Schema has it."""
+        if not isinstance(values, dict):
+            return values
+        is_whole = {name for name, value in values.items() if isinstance(value, float) and value.is_integer()}
+        return {name: int(value) if name in is_whole else value for name, value in values.items()}
 
 
 class Shown(BaseModel):

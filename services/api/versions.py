@@ -12,7 +12,7 @@ from shared.storage.reading import Changed, Conflict
 
 #: "*", or tags with commas between them.
 _TAGS = r'^(\*|(W/)?"[!#-~]{0,40}"( *, *(W/)?"[!#-~]{0,40}"){0,9})$'
-IfMatch = Annotated[str | None, Header(alias="If-Match", description="the ETag that was read; else 412", pattern=_TAGS)]
+IfMatch = Annotated[str, Header(alias="If-Match", description="the ETag that was read; else 412", pattern=_TAGS)]
 
 
 def shown(response: Response, version: str) -> None:
@@ -29,9 +29,9 @@ async def not_modified(request: Request, call_next: RequestResponseEndpoint) -> 
     return response
 
 
-def check_version(version: str, wanted: str | None) -> None:
+def check_version(version: str, wanted: str) -> None:
     """Raises Problem precondition_failed when the caller wants to change another version."""
-    if wanted is not None and wanted.strip() != "*" and f'"{version}"' not in _tags(wanted):
+    if wanted != "*" and f'"{version}"' not in _tags(wanted):
         raise Problem("precondition_failed")
 
 
