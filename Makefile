@@ -6,7 +6,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test bench compose-test check show-1 show-2 show-3 chaos format dump lock clean
+.PHONY: help setup demo run test bench compose-test check show-1 show-2 show-3 show-4 chaos format openapi dump lock clean
 
 ##@ Use it
 help: ## this page
@@ -50,8 +50,14 @@ show-2: $(STAMP) ## the list of issue "The whole chain"; writes docs/shown.md
 show-3: $(STAMP) ## the list of issue "Nothing is lost"; writes docs/shown.md
 	@$(PY) -m tests.show.three $(LINE)
 
+show-4: $(STAMP) ## the list of issue "The HTTP API"; writes docs/shown.md
+	@$(PY) -m tests.show.four $(LINE)
+
 chaos: $(STAMP) ## mail under kills, dying servers and cuts at every octet; 45 minutes; the last line is a summary
 	@$(PY) -m tests.chaos $(ARGS)
+
+openapi: $(STAMP) ## write docs/openapi.json anew; not when a client of the old one would break
+	@$(PY) -m tests.checks.additive
 
 dump: $(STAMP) ## write a filled database of this version down in tests/data, for tests of later upgrades
 	@$(PY) -m tests.data.filling

@@ -12,9 +12,7 @@ from shared.domain.names import BadName, DomainName, domain_name
 T = TypeVar("T")
 
 #: What OpenAPI says of errors, for every router.
-PROBLEMS: dict[int | str, dict[str, Any]] = {
-    "default": {"model": ProblemBody, "content": {"application/problem+json": {}}, "description": "A problem"}
-}
+PROBLEMS: dict[int | str, dict[str, Any]] = {"default": {"model": ProblemBody, "description": "A problem"}}
 
 #: Text for people: no control characters, which a log or a table could not show and the database could not keep.
 Line = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
