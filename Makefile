@@ -31,7 +31,7 @@ compose-test: $(STAMP) ## docker-compose.yml for real, where a Docker engine ans
 check: $(STAMP) ## ruff, mypy --strict, the import rules
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
-	@$(PY) -m mypy --strict services shared connector localserve cli tests
+	@$(PY) -m mypy --strict services shared connector localserve cli tests examples
 	@$(VENV)/bin/lint-imports --no-cache
 
 format: $(STAMP) ## mend what ruff can mend

@@ -25,7 +25,8 @@ SYSTEM_DOMAIN: Final = DomainId(UUID(int=0))
 LOCK: Final = 366_0101
 
 #: Recipients of whom a notice is due, those of one message together. $2 is how many notices one reverse-path gets in an
-#: hour: what is beyond that waits, so that a flood of forged mail does not become a flood of ours.
+#: hour: what is beyond that waits, so that a flood of forged mail does not become a flood of ours. LATERAL with a LIMIT reads
+#: by the index of each domain; a join would read every row that there is.
 _DUE: Final = """
 WITH hour AS (
     SELECT reverse_path, count(DISTINCT dsn_id) AS told FROM notices
@@ -36,11 +37,13 @@ WITH hour AS (
      WHERE r.is_dsn_due AND coalesce(hour.told, 0) < $2
      ORDER BY r.settled_at LIMIT $1)
     UNION ALL
-    (SELECT r.id, 'delayed' FROM domains d JOIN recipients r ON r.domain_id = d.id
-     WHERE d.delay_notice_seconds > 0 AND r.state IN ('queued', 'leased', 'held')
-        AND r.received_at < now() - make_interval(secs => d.delay_notice_seconds)
-        AND NOT EXISTS (SELECT FROM notices n WHERE n.recipient_id = r.id AND n.kind = 'delayed')
-     LIMIT $1)
+    (SELECT late.id, 'delayed' FROM domains d, LATERAL (
+        SELECT r.id FROM recipients r
+        WHERE r.domain_id = d.id AND r.state IN ('queued', 'leased', 'held')
+            AND r.received_at < now() - make_interval(secs => d.delay_notice_seconds)
+            AND NOT EXISTS (SELECT FROM notices n WHERE n.recipient_id = r.id AND n.kind = 'delayed')
+        LIMIT $1) AS late
+     WHERE d.delay_notice_seconds > 0 LIMIT $1)
 )
 SELECT due.kind, r.id, r.message_id, r.customer_id, r.forward_path, r.dsn_parameters, r.state, r.last_reply, r.settled_at,
     m.reverse_path, m.dsn_parameters AS mail_parameters, m.received_at, coalesce(hour.told, 0) AS told_in_hour

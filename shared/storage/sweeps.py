@@ -181,8 +181,10 @@ PURGE: Final = Sweep(
     366_0009,
     """
     WITH old AS (
-        SELECT r.id FROM customers c JOIN domains d ON d.customer_id = c.id JOIN recipients r ON r.domain_id = d.id
-        WHERE c.purge_at <= now() AND r.state IN ('queued', 'held') LIMIT $1 FOR UPDATE OF r SKIP LOCKED
+        SELECT kept.id FROM customers c JOIN domains d ON d.customer_id = c.id, LATERAL (
+            SELECT r.id FROM recipients r WHERE r.domain_id = d.id AND r.state IN ('queued', 'held')
+            LIMIT $1 FOR UPDATE SKIP LOCKED) AS kept
+        WHERE c.purge_at <= now() LIMIT $1
     ), deleted AS (
         UPDATE recipients r SET state = 'deleted', settled_at = now(), is_dsn_due = false FROM old WHERE r.id = old.id
         RETURNING r.id, r.message_id, r.customer_id
@@ -201,8 +203,9 @@ PURGED: Final = Sweep(
     """
     WITH done AS (
         SELECT c.id FROM customers c WHERE c.purge_at <= now() AND NOT EXISTS (
-            SELECT FROM domains d JOIN recipients r ON r.domain_id = d.id
-            WHERE d.customer_id = c.id AND r.state IN ('queued', 'held', 'leased')) LIMIT $1
+            SELECT FROM domains d, LATERAL (
+                SELECT FROM recipients r WHERE r.domain_id = d.id AND r.state IN ('queued', 'held', 'leased') LIMIT 1) AS kept
+            WHERE d.customer_id = c.id) LIMIT $1
     ), free AS (
         DELETE FROM domains d USING done WHERE d.customer_id = done.id RETURNING d.customer_id, d.name
     ), told AS (

@@ -1,0 +1,69 @@
+"""`make show-4`: the HTTP API that a billing system integrates in an afternoon."""
+
+import tempfile
+from pathlib import Path
+
+from localserve.layout import free_port
+from tests.flows.live import running
+from tests.flows.sender import Ledger, send_all
+from tests.services.api.described import describe
+from tests.show.billing import flow, killed
+from tests.show.lines import Line, NotShown, main, pytest
+from tests.show.serving import serving
+
+EXAMPLES = 1_000
+#: What DESCRIBED takes at most, in seconds.
+MOST = 3_000
+MESSAGES = 1_000
+
+
+async def described() -> str:
+    """schemathesis, all checks, an operator's key, links followed."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with running(ODMR_API_REQUESTS_PER_SECOND="0", ODMR_WEBHOOK_ALLOW="127.0.0.1:1") as provider:
+            await send_all(provider.ports.smtp, ["one", "two"], Ledger(), 20)
+            result = await describe(provider, Path(folder), EXAMPLES, 1, MOST)
+    if result.failures or len(result.silent) > result.operations / 10:
+        raise NotShown(
+            f"{result.failures} failures in {result.cases:,} requests; silent: {sorted(result.silent)} {result.text[-1500:]}"
+        )
+    return f"{result.cases:,} requests to {result.operations} operations: no failure; {result.operations - len(result.silent)} answered 2xx"
+
+
+async def tenancy() -> str:
+    """Another tenant's objects, and addresses of inner networks."""
+    return pytest("tests/services/api/test_tenancy.py", "tests/services/api/test_webhooks.py")
+
+
+async def billing() -> str:
+    """From the first payment to the last, each call repeated."""
+    async with running() as provider:
+        calls = await flow(provider)
+    return f"{calls} calls; " + pytest("tests/flows/test_16_examples.py")
+
+
+async def deaths() -> str:
+    """Usage equals what the sink got; no webhook missing."""
+    port = free_port()
+    async with running(ODMR_WEBHOOK_ALLOW=f"127.0.0.1:{port}", ODMR_LEASE_SECONDS="3") as provider:
+        return await killed(provider, port, MESSAGES)
+
+
+LINES = [
+    Line(
+        1,
+        "schemathesis, all checks, 1,000 examples an operation: no failure, nine of ten operations answer 2xx",
+        described,
+    ),
+    Line(2, "every operation on another tenant's object is denied; every inner address is refused", tenancy),
+    Line(3, "a billing flow by external id, each call repeated with its key and once with another body", billing),
+    Line(
+        4,
+        "kill -9 of each service in the middle of 1,000 deliveries: usage is what the sink got, every webhook told",
+        deaths,
+    ),
+    Line(5, "100 requests a second beside running mail: p99; lists at 1,000,000 messages go by index", serving),
+]
+
+if __name__ == "__main__":
+    main(4, LINES)
