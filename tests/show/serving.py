@@ -14,6 +14,7 @@ from shared.protocol.reply import S250_OK, Reply
 from tests.chaos.customers import Customer, start_customer
 from tests.flows.live import running
 from tests.show.lines import NotShown
+from tests.waiting import lasts
 
 RATE, SECONDS = 100, 20
 #: Seconds: 99 of 100 requests are answered sooner.
@@ -74,7 +75,7 @@ async def _beside_mail(provider: Provider) -> tuple[float, float, int]:
                 (await api.get(path)).raise_for_status()
             begin, asked = time.monotonic(), []
             for i in range(RATE * SECONDS):  # each at its time, whether or not those before were answered
-                await asyncio.sleep(max(0.0, begin + i / RATE - time.monotonic()))
+                await lasts(max(0.0, begin + i / RATE - time.monotonic()))
                 asked.append(asyncio.create_task(_time(api, PATHS[i % len(PATHS)])))
             times = await asyncio.gather(*asked)
         finally:
