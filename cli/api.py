@@ -20,6 +20,16 @@ EX_UNAVAILABLE = 69
 
 def call(method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
     """One request; gives the answer, or says in one sentence why there is none and exits."""
+    return dict(json.loads(_ask(method, path, body) or b"{}"))
+
+
+def write_out(path: str) -> None:
+    """Puts what is at the path on standard output, octet by octet."""
+    sys.stdout.buffer.write(_ask("GET", path, None))
+    sys.stdout.buffer.flush()
+
+
+def _ask(method: str, path: str, body: dict[str, Any] | None) -> bytes:
     known = environment()
     url, key = known.get("ODMR_API_URL", "http://127.0.0.1:8025"), known.get("ODMR_API_KEY", "")
     if known.get("ODMR_API_KEY_FILE"):
@@ -33,14 +43,14 @@ def call(method: str, path: str, body: dict[str, Any] | None = None) -> dict[str
         answer = httpx2.request(
             method, f"{url}{path}", json=body, headers={"Authorization": f"Bearer {key}"}, timeout=30, trust_env=False
         )
-        content: dict[str, Any] = answer.json() if answer.content else {}
+        content: dict[str, Any] = answer.json() if answer.is_error else {}
     except (httpx2.HTTPError, json.JSONDecodeError) as error:
         _exit(f"The API at {url} does not answer: {error}", EX_UNAVAILABLE)
     if answer.is_error:
         wrong = "".join(f"; {one['pointer']}: {one['detail']}" for one in content.get("errors", []))
         code = content.get("code", answer.status_code)
         _exit(f"{content.get('detail', answer.reason_phrase)}{wrong} ({code})", EX_REFUSED)
-    return content
+    return answer.content
 
 
 def path_of(*parts: str, **query: Any) -> str:

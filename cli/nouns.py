@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
-from cli.api import call, given, path_of, read_file
+from cli.api import call, given, path_of, read_file, write_out
 from cli.showing import AsJson, show
 
 domain = App(name="domain", help="What mail is taken for.")
@@ -149,6 +149,43 @@ def queue_ls(name: str, *, as_json: AsJson = False) -> None:
     show(call("GET", path_of("domains", name, "queue")), as_json)
 
 
+def _all_of(name: str, what: str, reason: str, dry_run: bool, as_json: bool, **values: Any) -> None:
+    body = {"reason": reason, "dry_run": dry_run, **given(**values)}
+    show(call("POST", path_of("domains", name, "queue", what), body), as_json)
+
+
+@queue.command(name="hold")
+def queue_hold(
+    name: str, *, reason: str, seconds: int | None = None, dry_run: bool = False, as_json: AsJson = False
+) -> None:
+    """Keeps all that waits from its customer; for 14 days, or so many seconds."""
+    _all_of(name, "hold", reason, dry_run, as_json, seconds=seconds)
+
+
+@queue.command(name="release")
+def queue_release(name: str, *, reason: str, dry_run: bool = False, as_json: AsJson = False) -> None:
+    """Queues again all that is held."""
+    _all_of(name, "release", reason, dry_run, as_json)
+
+
+@queue.command(name="retry")
+def queue_retry(name: str, *, reason: str, dry_run: bool = False, as_json: AsJson = False) -> None:
+    """Ends the back-off of all that waits."""
+    _all_of(name, "retry", reason, dry_run, as_json)
+
+
+@queue.command(name="bounce")
+def queue_bounce(name: str, *, reason: str, dry_run: bool = False, as_json: AsJson = False) -> None:
+    """Gives up: each sender gets a DSN with the reason. There is no way back."""
+    _all_of(name, "bounce", reason, dry_run, as_json)
+
+
+@queue.command(name="purge")
+def queue_purge(name: str, *, reason: str, dry_run: bool = False, as_json: AsJson = False) -> None:
+    """Throws it away; nobody is told. There is no way back."""
+    _all_of(name, "purge", reason, dry_run, as_json)
+
+
 @message.command(name="ls")
 def message_ls(
     *,
@@ -168,6 +205,12 @@ def message_ls(
 def message_show(message_id: str, *, as_json: AsJson = False) -> None:
     """One message and what happened to it, also when it has left the spool."""
     show(call("GET", path_of("messages", message_id)), as_json)
+
+
+@message.command(name="raw")
+def message_raw(message_id: str) -> None:
+    """Its content on standard output, as it came."""
+    write_out(path_of("messages", message_id, "raw"))
 
 
 def _handle(message_id: str, what: str, as_json: bool, **values: Any) -> None:
@@ -222,3 +265,9 @@ def session_ls(
 def session_show(session_id: str, *, as_json: AsJson = False) -> None:
     """One session."""
     show(call("GET", path_of("sessions", session_id)), as_json)
+
+
+@session.command(name="disconnect")
+def session_disconnect(session_id: str, *, as_json: AsJson = False) -> None:
+    """Ends it, after the message that is on the line."""
+    show(call("POST", path_of("sessions", session_id, "disconnect")), as_json)

@@ -19,6 +19,7 @@ from services.api import (
     events,
     messages,
     plans,
+    queues,
     sessions,
     usage,
     webhooks,
@@ -41,7 +42,7 @@ log = structlog.get_logger()
 
 #: Each with its router, in the order of the documentation.
 NOUNS = (
-    whoami, plans, customers, domains, credentials, messages, sessions, usage, events, webhooks, api_keys, audit,
+    whoami, plans, customers, domains, queues, credentials, messages, sessions, usage, events, webhooks, api_keys, audit,
 )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Response
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from services.api.access import PartsOf, needs
 from services.api.customers import find_customer_id, get_customer
@@ -16,7 +16,7 @@ from services.api.versions import IfMatch, check_version, guarded, shown
 from shared.domain.access import Principal
 from shared.domain.names import BadName, DomainId, domain_name, public_id
 from shared.protocol.grammar import MAX_LOCAL_PART
-from shared.storage.domains import Domain, LimitReached, QueueFigures
+from shared.storage.domains import Domain, LimitReached
 
 router = APIRouter(prefix="/v1/domains", tags=["domains"], responses=PROBLEMS)
 Reader = Annotated[Principal, Depends(needs("domains:read"))]
@@ -93,25 +93,6 @@ class DomainOutput(Shown):
         return cls(id=public_id("dom", domain.id), customer_id=public_id("cus", domain.customer_id), **same)
 
 
-class QueueOutput(BaseModel):
-    """What waits for a domain, by state; `oldest_received_at` of what is queued or leased."""
-
-    domain: str
-    messages: dict[str, int]
-    bytes: dict[str, int]
-    oldest_received_at: datetime | None
-
-    @classmethod
-    def of(cls, domain: Domain, figures: QueueFigures) -> "QueueOutput":
-        """From the spool's own values."""
-        return cls(
-            domain=domain.name,
-            messages=figures.messages,
-            bytes=figures.octets,
-            oldest_received_at=figures.oldest_received_at,
-        )
-
-
 async def get_domain(parts: Parts, principal: Principal, text: str) -> Domain:
     """By `dom_...` or by its name. Raises Problem not_found, also for what the principal may not see."""
     if text.startswith("dom_"):
@@ -178,13 +159,6 @@ async def remove_domain(domain_id: str, parts: PartsOf, principal: Writer) -> No
     domain = await get_domain(parts, principal, domain_id)
     with guarded():
         await parts.domains.remove(domain)
-
-
-@router.get("/{domain_id}/queue")
-async def read_queue(domain_id: str, parts: PartsOf, principal: Reader) -> QueueOutput:
-    """What waits for the domain."""
-    domain = await get_domain(parts, principal, domain_id)
-    return QueueOutput.of(domain, await parts.domains.queue(domain.id))
 
 
 @router.get("/{domain_id}/recipients")

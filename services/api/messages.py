@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query
+from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
 from services.api.access import PartsOf, needs
@@ -11,7 +12,17 @@ from services.api.customers import find_customer_id
 from services.api.errors import Problem
 from services.api.paging import Cursor, Limit, page, read_cursor, read_id
 from services.api.parts import Parts
-from services.api.schemas import PROBLEMS, DomainText, Input, Page, Shown, When, links_to, read_domain_name
+from services.api.schemas import (
+    MAX_TOLD,
+    PROBLEMS,
+    DomainText,
+    Page,
+    Reason,
+    Shown,
+    When,
+    links_to,
+    read_domain_name,
+)
 from shared.domain.access import Principal
 from shared.domain.names import MessageId, public_id
 from shared.storage.handling import HOLD_TIME, MAX_HOLD, Handling
@@ -20,9 +31,17 @@ from shared.storage.messages import Filter, Moment, ShownMessage, ShownRecipient
 router = APIRouter(prefix="/v1/messages", tags=["messages"], responses=PROBLEMS)
 Reader = Annotated[Principal, Depends(needs("messages:read"))]
 Writer = Annotated[Principal, Depends(needs("messages:write"))]
-_OF_ONE = ("read_message", "hold_message", "release_message", "retry_message", "bounce_message", "delete_message")
-#: Characters of a reason that a DSN repeats.
-_TOLD = 300
+#: A scope of its own: who counts mail need not read it.
+ContentReader = Annotated[Principal, Depends(needs("messages:content"))]
+_OF_ONE = (
+    "read_message",
+    "read_content",
+    "hold_message",
+    "release_message",
+    "retry_message",
+    "bounce_message",
+    "delete_message",
+)
 State = Literal["queued", "leased", "delivered", "failed", "expired", "held", "deleted"]
 ReversePath = Annotated[
     str | None, Query(max_length=320, pattern=r"^[^\x00-\x1f\x7f]*$", description="exactly; empty for the null one")
@@ -86,12 +105,6 @@ class MessageOutput(Shown):
         )
 
 
-class Reason(Input):
-    """Why, for the message's timeline; a bounce tells it to the sender."""
-
-    reason: str = Field(min_length=1, max_length=400, pattern=r"^[ -~]+$")
-
-
 class HoldInput(Reason):
     """`seconds`: when it is released by itself; 14 days where it is left out. What is held does not expire meanwhile."""
 
@@ -140,6 +153,21 @@ async def read_message(message_id: str, parts: PartsOf, principal: Reader) -> Tr
     return TracedMessage(timeline=timeline, **MessageOutput.of(message).model_dump())
 
 
+@router.get(
+    "/{message_id}/raw",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"message/rfc822": {"schema": {"type": "string", "format": "binary"}}}}},
+)
+async def read_content(message_id: str, parts: PartsOf, principal: ContentReader) -> StreamingResponse:
+    """The content, octet by octet as it came: to rescue mail by hand, and to look into what is held."""
+    found = MessageId(read_id("msg", message_id))
+    size = await parts.messages.size(principal, found)
+    if size is None:
+        raise Problem("not_found")
+    headers = {"Content-Length": str(size), "Content-Disposition": f'attachment; filename="{message_id}.eml"'}
+    return StreamingResponse(parts.messages.content(found), media_type="message/rfc822", headers=headers)
+
+
 async def _handle(
     parts: Parts, principal: Principal, message_id: str, handling: Handling, body: Reason, until: timedelta = HOLD_TIME
 ) -> HandledOutput:
@@ -171,7 +199,7 @@ async def retry_message(message_id: str, body: Reason, parts: PartsOf, principal
 @router.post("/{message_id}/bounce")
 async def bounce_message(message_id: str, body: Reason, parts: PartsOf, principal: Writer) -> HandledOutput:
     """Gives up: its sender gets a DSN with this reason. Not for what a session is sending now."""
-    told = Reason(reason=f"550 5.7.1 {body.reason[:_TOLD]}")
+    told = Reason(reason=f"550 5.7.1 {body.reason[:MAX_TOLD]}")
     return await _handle(parts, principal, message_id, Handling.BOUNCE, told)
 
 

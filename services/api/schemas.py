@@ -20,6 +20,8 @@ Line = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f
 DomainText = Annotated[
     str, Field(examples=["example.org"], max_length=255, pattern=r"^[^\x00-\x20\x7f.]+\.[^\x00-\x20\x7f]+$")
 ]
+#: Characters of a reason that a DSN repeats.
+MAX_TOLD: Final = 300
 #: What JSON's readers keep exactly (RFC 8259 6).
 MAX_INTEGER: Final = (1 << 53) - 1
 _RFC3339: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
@@ -65,6 +67,12 @@ class Input(BaseModel):
             return values
         is_whole = {name for name, value in values.items() if isinstance(value, float) and value.is_integer()}
         return {name: int(value) if name in is_whole else value for name, value in values.items()}
+
+
+class Reason(Input):
+    """Why, for the message's timeline; a bounce tells it to the sender."""
+
+    reason: str = Field(min_length=1, max_length=400, pattern=r"^[ -~]+$")
 
 
 class Shown(BaseModel):

@@ -3,7 +3,7 @@
 Only recipients that the principal may see are shown: a message for two customers shows neither the other's.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -14,7 +14,7 @@ from sqlalchemy import Select, func, select
 from shared.domain.access import Principal, Role
 from shared.domain.names import CustomerId, MessageId, SessionId
 from shared.storage.reading import Nouns, newest_first, visible_to
-from shared.storage.tables import customers, domains, events, messages, recipients
+from shared.storage.tables import content, customers, domains, events, messages, recipients
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Filter:
 
 #: Rows up to which a list begins with the domains'; with more a page is full after as many messages as it has share in them.
 FEW: Final = 5_000
-_r, _m, _e = recipients.c, messages.c, events.c
+_r, _m, _e, _k = recipients.c, messages.c, events.c, content.c
 
 
 class Messages(Nouns):
@@ -109,6 +109,27 @@ class Messages(Nouns):
             return None
         gone = tuple(ShownRecipient(path, state, None, None, None, reply) for path, state, reply in states)
         return ShownMessage(message_id, None, None, timeline[0].at, gone, timeline)
+
+    async def size(self, principal: Principal, message_id: MessageId) -> int | None:
+        """Octets of a message whose content is here; None when the principal may see nothing of it."""
+        query = (
+            select(_m.size)
+            .join(recipients, _r.message_id == _m.id)
+            .outerjoin(customers, customers.c.id == _r.customer_id)
+            .where(_m.id == message_id, visible_to(principal))
+        )
+        row = await self._one(query)
+        return int(row["size"]) if row else None
+
+    async def content(self, message_id: MessageId) -> AsyncIterator[bytes]:
+        """Its chunks, in order, one in memory at a time."""
+        seq = 0
+        while True:
+            row = await self._one(select(_k.bytes).where(_k.message_id == message_id, _k.seq == seq))
+            if row is None:
+                return
+            yield row["bytes"]
+            seq += 1
 
     async def _in_spool(self, principal: Principal, ids: Sequence[UUID]) -> list[ShownMessage]:
         query = (

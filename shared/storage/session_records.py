@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, select, text
 
 from shared.domain.access import Principal
 from shared.domain.names import CredentialId, CustomerId, SessionId
@@ -58,6 +58,13 @@ class SessionRecords(Nouns):
         if is_running is not None:
             query = query.where(_s.ended_at.is_(None) if is_running else _s.ended_at.is_not(None))
         return [_of(row) for row in await self._all(query)]
+
+    async def disconnect(self, record: SessionRecord) -> bool:
+        """Has a session that the caller has found end when it next renews its lease; False when it does not run."""
+        statement = text("UPDATE leases SET is_ended = true WHERE session_id = :id RETURNING id").bindparams(
+            id=record.id
+        )
+        return await self._write(statement, "") is not None
 
 
 def _visible(principal: Principal) -> Select[Any]:

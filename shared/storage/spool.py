@@ -50,11 +50,11 @@ FROM leased l JOIN messages m ON m.id = l.message_id LEFT JOIN domains d ON d.id
 ORDER BY l.next_at, l.id
 """
 
-#: Renews a lease that still stands and says whether its customer and credential do.
+#: Renews a lease that still stands, and that no operator has ended, and says whether its customer and credential do.
 _RENEW: Final = """
 UPDATE leases l SET leased_until = now() + make_interval(secs => $2)
 FROM customers c, credentials k
-WHERE l.id = $1 AND l.leased_until > now() AND c.id = l.customer_id AND c.state = 'active'
+WHERE l.id = $1 AND l.leased_until > now() AND NOT l.is_ended AND c.id = l.customer_id AND c.state = 'active'
     AND k.id = $3 AND k.revoked_at IS NULL
 RETURNING (SELECT array_agg(d.name) FROM domains d WHERE d.customer_id = c.id)
 """

@@ -145,6 +145,14 @@ messages = Table(
     Column("received_at", _WHEN, nullable=False),
 )
 
+content = Table(
+    "content",
+    metadata,
+    Column("message_id", Uuid, primary_key=True),
+    Column("seq", Integer, primary_key=True),
+    Column("bytes", LargeBinary, nullable=False),
+)
+
 recipients = Table(
     "recipients",
     metadata,

@@ -161,6 +161,12 @@ async def test_a_message_as_a_person_sees_it(operator: Operator) -> None:
     assert shown.exit == 0, shown
     for word in (message_id, "a@remote.example", f"user@{DOMAIN}", "message.received", "timeline"):
         assert word in shown.out
+    raw = await odmr("message", "raw", message_id, **operator.env)
+    assert raw.exit == 0 and "Message-ID: <shown@remote.example>" in raw.out
+    for verb in ("hold", "release", "retry", "bounce", "purge"):
+        moved = await operator.does("queue", verb, DOMAIN, "--reason", "x", "--dry-run")
+        assert moved["recipients"] == (1 if verb in ("hold", "bounce", "purge") else 0)
+    assert (await odmr("session", "disconnect", "sess_" + "0" * 26, **operator.env)).exit == EX_REFUSED
     table = await odmr("message", "ls", "--limit", "1", **operator.env)
     assert message_id in table.out and "There are more" not in table.out
     for verb, state in (

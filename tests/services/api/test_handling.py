@@ -4,8 +4,12 @@ import pytest
 
 from services.outbound.notifier import Notifier
 from shared.domain.access import Principal, Role
+from shared.domain.lease import LEASE_TIME
 from shared.domain.names import public_id
 from shared.storage.engine import Pool
+from shared.storage.handling import BATCH
+from shared.storage.sessions import Sessions, TurnedSession
+from shared.storage.spool import LeaseLost, Spool
 from shared.storage.sweeps import RELEASE, ROLL_UP, Sweeper
 from tests.services.api.conftest import Api
 from tests.storage.seeding import CLOCK, seed
@@ -104,3 +108,71 @@ async def test_our_own_mail_is_the_operators_to_see(api: Api, database_url: str,
     own = await api.client(Principal(Role.CUSTOMER, customer.customer_id, frozenset({"*"})))
     assert (await own.get(f"/v1/messages/{dsn['id']}")).status_code == 404
     assert (await own.get("/v1/messages", params={"domain": "remote.example"})).json()["data"] == []
+
+
+async def test_a_whole_queue_is_handled_and_counted_exactly(api: Api, database_url: str, pool: Pool) -> None:
+    customer, other = await seed(database_url), await seed(database_url, "other.example")
+    size = customer.message().size
+    await accept(pool, *(customer.message() for _ in range(5)), other.message())
+    path = "/v1/domains/demo.example/queue"
+
+    async def does(what: str, **body: object) -> tuple[int, int]:
+        answer = await api.operator.post(f"{path}/{what}", json={"reason": "moved", **body})
+        assert answer.status_code == 200, answer.text
+        return answer.json()["recipients"], answer.json()["bytes"]
+
+    assert await does("hold", dry_run=True) == (5, 5 * size)
+    assert (await api.operator.get(path)).json()["messages"] == {"queued": 5}
+    assert await does("hold", seconds=60) == (5, 5 * size) and await does("hold") == (0, 0)
+    assert (await api.operator.get(path)).json()["messages"] == {"held": 5}
+    assert await does("release") == (5, 5 * size) and await does("retry") == (0, 0)
+    await pool.execute("UPDATE recipients SET next_at = now() + interval '1 hour' WHERE domain = 'demo.example'")
+    assert await does("retry", dry_run=True) == await does("retry") == (5, 5 * size)
+    first = await pool.fetchval("SELECT message_id FROM recipients WHERE domain = 'demo.example' LIMIT 1")
+    await api.operator.post(f"/v1/messages/{public_id('msg', first)}/delete", json={"reason": "x"})
+    assert await does("bounce", dry_run=True) == await does("bounce") == (4, 4 * size)
+    assert await does("purge") == (0, 0)
+    assert (await api.operator.get("/v1/domains/other.example/queue")).json()["messages"] == {"queued": 1}
+    answer = await api.operator.post("/v1/domains/other.example/queue/purge", json={"reason": "x"})
+    assert answer.json() == {"recipients": 1, "bytes": other.message().size, "dry_run": False}
+    for wrong in ({}, {"reason": ""}, {"reason": "x", "dry_run": "yes"}):
+        assert (await api.operator.post(f"{path}/hold", json=wrong)).json()["code"] == "validation_failed"
+
+
+async def test_more_than_a_batch_is_handled_to_the_last(api: Api, database_url: str, pool: Pool) -> None:
+    customer = await seed(database_url)
+    await pool.execute(
+        "INSERT INTO recipients (id, message_id, customer_id, domain_id, domain, forward_path, size, received_at, next_at) "
+        "SELECT gen_random_uuid(), gen_random_uuid(), $1, $2, 'demo.example', 'u@demo.example', 2, now(), now() "
+        "FROM generate_series(1, $3)",
+        customer.customer_id, customer.domain_id, 2 * BATCH + 5,
+    )  # fmt: skip
+    answer = await api.operator.post("/v1/domains/demo.example/queue/purge", json={"reason": "spam"})
+    assert answer.json() == {"recipients": 2 * BATCH + 5, "bytes": 4 * BATCH + 10, "dry_run": False}
+
+
+async def test_the_content_is_read_by_whom_the_scope_allows(api: Api, database_url: str, pool: Pool) -> None:
+    customer, other = await seed(database_url), await seed(database_url, "other.example")
+    message = customer.message(b"Subject: x\r\n\r\n.dots and \xff\r\n")
+    await accept(pool, message)
+    path = f"/v1/messages/{public_id('msg', message.id)}/raw"
+    reads = await api.client(Principal(Role.CUSTOMER, customer.customer_id, frozenset({"messages:read"})))
+    may = await api.client(Principal(Role.CUSTOMER, customer.customer_id, frozenset({"messages:content"})))
+    foreign = await api.client(Principal(Role.CUSTOMER, other.customer_id, frozenset({"*"})))
+    answer = await may.get(path)
+    assert answer.headers["content-type"] == "message/rfc822" and answer.content == message.content
+    assert (await reads.get(path)).json()["code"] == "scope_missing" and (await foreign.get(path)).status_code == 404
+
+
+async def test_a_session_is_disconnected(api: Api, database_url: str, pool: Pool) -> None:
+    customer = await seed(database_url)
+    lease, spool = customer.lease(), Spool(pool)
+    await spool.open_lease(lease, LEASE_TIME)
+    turned = TurnedSession(lease.session_id, customer.customer_id, customer.credential_id, "::1", True, "PLAIN", ("x",))
+    await Sessions(pool).turned(turned)
+    assert await spool.renew(lease, LEASE_TIME, customer.credential_id)
+    path = f"/v1/sessions/{public_id('sess', lease.session_id)}/disconnect"
+    for _ in range(2):
+        assert (await api.operator.post(path)).status_code == 200
+    with pytest.raises(LeaseLost):
+        await spool.renew(lease, LEASE_TIME, customer.credential_id)

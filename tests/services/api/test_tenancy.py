@@ -23,6 +23,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "upsert_customer": {"name": "x"},
     "set_recipients": {"local_parts": []},
     "redeliver": {"since": "2026-01-01T00:00:00Z"},
+    **{f"{verb}_queue": {"reason": "x"} for verb in ("hold", "release", "retry", "bounce", "purge")},
     **{f"{verb}_message": {"reason": "x"} for verb in ("hold", "release", "retry", "bounce", "delete")},
 }
 #: Whom a body or a list names; `{}` stands for the other tenant's customer.

@@ -21,6 +21,8 @@ CREATE INDEX customers_purge ON customers (purge_at) WHERE purge_at IS NOT NULL;
 CREATE INDEX customers_expected ON customers (id) WHERE expected_every_seconds IS NOT NULL;
 CREATE INDEX customers_plan ON customers (plan_id) WHERE plan_id IS NOT NULL;
 
+ALTER TABLE leases ADD COLUMN is_ended boolean NOT NULL DEFAULT false;
+
 CREATE TABLE idempotency_keys (
     api_key_id uuid NOT NULL REFERENCES api_keys ON DELETE CASCADE,
     key text NOT NULL,
