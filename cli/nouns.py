@@ -65,6 +65,18 @@ def domain_change(
     show(call("PATCH", path_of("domains", name), changes), as_json)
 
 
+@domain.command(name="dns")
+def domain_dns(name: str, *, as_json: AsJson = False) -> None:
+    """What the DNS must say and says, and the lines to paste into the zone."""
+    show(call("GET", path_of("domains", name, "dns")), as_json)
+
+
+@domain.command(name="verify")
+def domain_verify(name: str, *, as_json: AsJson = False) -> None:
+    """Looks for the TXT record that shows whose the domain is."""
+    show(call("POST", path_of("domains", name, "verify")), as_json)
+
+
 @domain.command(name="recipients")
 def domain_recipients(name: str, *, from_file: Path | None = None, as_json: AsJson = False) -> None:
     """The local parts that the domain knows; --from-file puts those of a file, one a line, in their place."""

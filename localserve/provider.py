@@ -22,6 +22,8 @@ from shared.storage.engine import CONNECTION_LOST
 #: Seconds until everything answers.
 START_TIME: Final = 120.0
 POLL: Final = 0.05
+#: The discard port: no name outside is looked up, since webhooks go where ODMR_WEBHOOK_ALLOW says, and notices to the outbox.
+NO_DNS: Final = "127.0.0.1:9"
 DATABASE: Final = "odmr"
 #: Who gets mail for the bare <postmaster>: the demo customer.
 POSTMASTER: Final = "postmaster@demo.example"
@@ -175,6 +177,7 @@ class Provider:
             "ODMR_TLS_KEY": str(key),
             "ODMR_CRAM_MD5": "always",
             "ODMR_SMART_HOST": f"127.0.0.1:{self._outbox_port}",
+            "ODMR_DNS": NO_DNS,
             "ODMR_DISK_PATH": str(self.layout.root),
             **self._extra_env,
         }

@@ -56,6 +56,16 @@ class Resolver:
             raise NoSuchDomain(f"the domain {domain} takes no mail (RFC 7505)")
         return [exchange.to_text(omit_final_dot=True) for _, _, exchange in sorted(found)][:MAX_HOSTS]
 
+    async def texts(self, name: str) -> list[str]:
+        """TXT records of a name, each as one text; [] when it has none. Raises CannotResolve."""
+        try:
+            answer = await self._resolver.resolve(name, "TXT")
+        except (dns.resolver.NoAnswer, dns.resolver.NXDOMAIN):
+            return []
+        except (dns.exception.DNSException, OSError) as error:
+            raise CannotResolve(f"{name}: {type(error).__name__}") from None
+        return [b"".join(record.strings).decode("latin-1") for record in answer][:MAX_HOSTS]
+
     async def addresses(self, host: str) -> list[str]:
         """IPv6 and IPv4 addresses of a host. [] when it has none. Raises CannotResolve."""
         found: list[str] = []

@@ -18,6 +18,7 @@ from services.api import (
     errors,
     events,
     messages,
+    ownership,
     plans,
     queues,
     sessions,
@@ -42,7 +43,8 @@ log = structlog.get_logger()
 
 #: Each with its router, in the order of the documentation.
 NOUNS = (
-    whoami, plans, customers, domains, queues, credentials, messages, sessions, usage, events, webhooks, api_keys, audit,
+    whoami, plans, customers, domains, ownership, queues, credentials, messages, sessions, usage, events, webhooks, api_keys,
+    audit,
 )  # fmt: skip
 
 
@@ -71,7 +73,9 @@ async def run(settings: ApiSettings, stop: asyncio.Event) -> None:
     engine = create_engine(settings.database_url)
     bus = Bus(settings.nats_url, "api")
     bus.start()
-    parts = parts_on(engine, bus, base64.b64decode(settings.api_seal_key), tuple(settings.webhook_allow.split()))
+    resolver, allowed = Resolver(settings.dns), tuple(settings.webhook_allow.split())
+    seal_key = base64.b64decode(settings.api_seal_key)
+    parts = parts_on(engine, bus, seal_key, resolver, settings.hostname, allowed)
     app = create_app(parts, settings.api_requests_per_second)
     host, _, port = settings.api_listen.rpartition(":")
     sock = _bind(host.strip("[]"), int(port))
@@ -79,7 +83,7 @@ async def run(settings: ApiSettings, stop: asyncio.Event) -> None:
     # uvicorn would take the signals for itself; they belong to the program.
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
     serving = asyncio.create_task(server.serve(sockets=[sock]))
-    sender = WebhooksSender(parts, Resolver(settings.dns), parts.webhook_allow)
+    sender = WebhooksSender(parts, resolver, allowed)
     sending = asyncio.create_task(sender.run(stop))
     log.info("api.ready", listen=settings.api_listen)
 

@@ -82,6 +82,7 @@ class DomainOutput(Shown):
     when_refused: str
     max_messages: int | None
     max_bytes: int | None
+    verified_at: datetime | None
     created_at: datetime
 
     @classmethod

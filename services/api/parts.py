@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from shared.at_rest import AtRest
 from shared.bus.connection import Bus
 from shared.clock import Clock
+from shared.resolve import Resolver
 from shared.storage.api_keys import ApiKeys
 from shared.storage.audit import AuditLog
 from shared.storage.credentials import CredentialRecords
@@ -41,11 +42,21 @@ class Parts:
     seal: AtRest
     bus: Bus
     clock: Clock
+    resolver: Resolver
+    #: Our name, which an MX record of each domain must have.
+    hostname: str
     #: host:port that webhooks may call whatever they are.
-    webhook_allow: tuple[str, ...] = ()
+    webhook_allow: tuple[str, ...]
 
 
-def parts_on(engine: Engine, bus: Bus, seal_key: bytes, webhook_allow: tuple[str, ...] = ()) -> Parts:
+def parts_on(
+    engine: Engine,
+    bus: Bus,
+    seal_key: bytes,
+    resolver: Resolver,
+    hostname: str,
+    webhook_allow: tuple[str, ...] = (),
+) -> Parts:
     """All of them on one database, one bus and one key."""
     return Parts(
         Plans(engine),
@@ -64,5 +75,7 @@ def parts_on(engine: Engine, bus: Bus, seal_key: bytes, webhook_allow: tuple[str
         AtRest(seal_key, b"odmr api at rest"),
         bus,
         Clock(),
+        resolver,
+        hostname,
         webhook_allow,
     )

@@ -1,5 +1,7 @@
 """What api is told."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from shared.config import Listen, SealKey, Settings
@@ -15,6 +17,6 @@ class ApiSettings(Settings):
     #: host:port, with spaces between them, that webhooks may call though they are no public address, and by http.
     webhook_allow: str = ""
     #: address:port of the DNS server that is asked for the hosts of webhooks; empty for those of the machine.
-    dns: str = ""
+    dns: Listen | Literal[""] = ""
     #: Requests a second that one key may make, on average; more get 429. 0 for no limit.
     api_requests_per_second: int = Field(default=100, ge=0)

@@ -1,6 +1,7 @@
 """Puts inbound together and runs it until told to stop."""
 
 import asyncio
+import socket
 
 import structlog
 
@@ -22,6 +23,8 @@ log = structlog.get_logger()
 
 #: Connections that wait to be accepted.
 BACKLOG = 1_024
+#: Connections that are accepted before those that are open get their turn again, so that a burst delays nobody.
+ACCEPT_AT_ONCE = 8
 
 
 async def run(settings: InboundSettings, stop: asyncio.Event) -> None:
@@ -33,7 +36,7 @@ async def run(settings: InboundSettings, stop: asyncio.Event) -> None:
     bus = Bus(settings.nats_url, "inbound")
     bus.start()
     connections = Connections()
-    hosted, clock = HostedDomains(pool), Clock()
+    hosted, clock = HostedDomains(pool, only_verified=settings.only_verified_domains), Clock()
     space = Space(settings.disk_path, settings.min_free_bytes, settings.max_database_bytes)
     watching = asyncio.create_task(space.watch(pool))
     parts = Parts(
@@ -51,7 +54,10 @@ async def run(settings: InboundSettings, stop: asyncio.Event) -> None:
         space=space,
     )
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(factory(parts), host.strip("[]"), int(port), backlog=BACKLOG, reuse_address=True)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.create_server((host.strip("[]"), int(port)), family=family, backlog=BACKLOG)
+    server = await loop.create_server(factory(parts), sock=sock, backlog=ACCEPT_AT_ONCE)
+    sock.listen(BACKLOG)  # asyncio takes one number for the kernel's queue and for how many it accepts in a row
     log.info("inbound.ready", listen=settings.smtp_listen)
 
     async def is_ready() -> bool:

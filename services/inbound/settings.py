@@ -31,6 +31,8 @@ class InboundSettings(TlsSettings):
     max_message_bytes: int = Field(default=MAX_MESSAGE, ge=64 * 1024, le=1 << 31)
     #: Who gets mail for the bare <postmaster>, which every server must take (RFC 5321 4.5.1); it is refused while empty.
     postmaster: Annotated[str, AfterValidator(_is_mailbox)] = ""
+    #: Whether mail is taken only for domains whose DNS showed that they are their customer's.
+    only_verified_domains: bool = False
     #: A folder on the file system that the database lies on, where that is this machine; mail is refused with 452 and
     #: readiness is red while fewer octets than this are free there.
     disk_path: str = ""

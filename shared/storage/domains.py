@@ -36,7 +36,7 @@ class Domain:
     8BITMIME may not take. `unknown_recipients`: accept or reject who is not in the domain's list. `retention_days`: when
     mail that nobody fetched expires; None as the plan says. `delay_notice_seconds`: when senders hear that it still waits;
     0 never. `when_refused`: fail (with a DSN) or hold what the server refuses for good. `max_messages` and `max_bytes`:
-    what may wait; None for no limit.
+    what may wait; None for no limit. `verified_at`: when its DNS showed that it is the customer's.
     """
 
     id: DomainId
@@ -50,6 +50,7 @@ class Domain:
     when_refused: str
     max_messages: int | None
     max_bytes: int | None
+    verified_at: datetime | None
     created_at: datetime
     version: str
 
@@ -120,6 +121,13 @@ class Domains(Nouns):
         if row is None:
             raise Changed
         return Domain(**row)
+
+    async def verify(self, domain: Domain) -> Domain:
+        """The domain is its customer's. Idempotent."""
+        statement = update(domains).where(_c.id == domain.id, _c.verified_at.is_(None)).values(verified_at=func.now())
+        told = Tells("domain.verified", domain.customer_id, domain.name)
+        row = await self._write(statement.returning(*_SHOWN), f"the domain {domain.name}", told)
+        return Domain(**row) if row else domain
 
     async def remove(self, domain: Domain) -> None:
         """No mail is taken for it any more. Raises Conflict while some is kept: nothing of it would be given out."""

@@ -41,6 +41,7 @@ TYPES: Final[Mapping[str, str]] = {
     "customer.absent": "A customer was not connected for as long as it is expected to be.",
     "customer.returned": "A customer that was absent is connected.",
     "domain.created": "Mail is taken for a domain; the detail is its name.",
+    "domain.verified": "The DNS showed that a domain is its customer's; the detail is its name.",
     "domain.removed": "Mail is not taken for a domain any more; the detail is its name.",
 }
 

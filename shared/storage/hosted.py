@@ -29,11 +29,12 @@ class HostedDomain:
 class HostedDomains:
     """Looks domains up. Errors of the database pass through: the sender hears 451."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, *, only_verified: bool = False) -> None:
         self._pool = pool
+        self._only_verified = only_verified
 
     async def find(self, name: str, local_part: str) -> HostedDomain | None:
-        """The domain, or None when we do not host it, or its customer is terminated.
+        """The domain, or None when we do not host it, its customer is terminated, or it must be verified and is not.
 
         RFC 5321 4.5.1: postmaster is known everywhere.
         """
@@ -43,9 +44,11 @@ class HostedDomains:
             "d.unknown_recipients = 'accept' OR lower($2) = 'postmaster' OR EXISTS "
             "(SELECT FROM domain_recipients r WHERE r.domain_id = d.id AND r.local_part = lower($2)) AS knows "
             "FROM domains d JOIN customers c ON c.id = d.customer_id LEFT JOIN plans p ON p.id = c.plan_id "
-            "WHERE d.name = lower($1) AND c.state <> 'terminated'",
+            "WHERE d.name = lower($1) AND c.state <> 'terminated' "
+            "AND (NOT $3 OR d.verified_at IS NOT NULL)",
             name,
             local_part,
+            self._only_verified,
         )
         return HostedDomain(**dict(row)) if row else None
 

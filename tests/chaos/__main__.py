@@ -25,7 +25,7 @@ SHORT = [
     "kill inbound.before_commit", "connector killed", "kill odmr.data", "kill odmr.before_settle", "nats frozen", "connector killed",
     "postgres killed", "kill inbound.before_publish", "connector killed", "kill odmr.after_dot", "kill odmr.replied", "nats killed",
     "odmr frozen past its lease", "kill inbound.after_250",
-    "postgres frozen until statements give up",
+    "postgres frozen until statements give up and killed",
 ]  # fmt: skip
 
 

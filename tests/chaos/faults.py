@@ -8,6 +8,7 @@ import signal
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from localserve.layout import SERVICES
 from localserve.provider import Provider
@@ -27,7 +28,7 @@ MOMENTS = (
 #: Servers and programs that die or freeze meanwhile.
 DEPENDENCIES = (
     "postgres killed", "nats killed", "postgres frozen", "nats frozen", "auth frozen", "odmr frozen past its lease",
-    "inbound frozen", "connector killed", "postgres frozen until statements give up",
+    "inbound frozen", "connector killed", "postgres frozen until statements give up and killed",
 )  # fmt: skip
 #: What NATS has in its hands when it dies is told to nobody: the last mail of a run comes during this.
 WAKE_UPS_LOST = "nats frozen and killed"
@@ -88,14 +89,18 @@ class Faults:
             async def is_back() -> bool:
                 return child.starts > starts
 
+            frozen = _family(pid)
             if how.startswith("frozen"):
-                _signal(pid, signal.SIGSTOP)
+                for one in frozen:
+                    _signal(one, signal.SIGSTOP)
                 await lasts(self._freeze(how) * self._pace)
             if how.endswith("killed"):
-                _signal(pid, signal.SIGKILL)
+                for one in frozen:
+                    _signal(one, signal.SIGKILL)
                 await until(is_back, 30)
             else:
-                _signal(pid, signal.SIGCONT)
+                for one in frozen:
+                    _signal(one, signal.SIGCONT)
             await self._provider.answers()
 
     def _freeze(self, how: str) -> float:
@@ -122,6 +127,18 @@ class Faults:
             yield
         finally:
             self._ledger.write(fault=what, phase="is over")
+
+
+def _family(pid: int | None) -> list[int]:
+    """A process and its children: PostgreSQL's first one alone would leave the others, which do the work, at it."""
+    if pid is None:
+        return []
+    children = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            if int(stat.read_text().rpartition(")")[2].split()[1]) == pid:
+                children.append(int(stat.parent.name))
+    return [pid, *children]
 
 
 def _signal(pid: int | None, number: signal.Signals) -> None:

@@ -7,10 +7,12 @@ from localserve.layout import free_port
 from tests.flows.live import running
 from tests.flows.sender import Ledger, send_all
 from tests.services.api.described import describe
+from tests.services.outbound.strangers import names
 from tests.show.billing import flow, killed
 from tests.show.lines import Line, NotShown, main, pytest
 from tests.show.serving import serving
 
+SETTINGS = {"ODMR_API_REQUESTS_PER_SECOND": "0", "ODMR_WEBHOOK_ALLOW": "127.0.0.1:1"}
 EXAMPLES = 1_000
 #: What DESCRIBED takes at most, in seconds.
 MOST = 3_000
@@ -20,7 +22,7 @@ MESSAGES = 1_000
 async def described() -> str:
     """schemathesis, all checks, an operator's key, links followed."""
     with tempfile.TemporaryDirectory() as folder:
-        async with running(ODMR_API_REQUESTS_PER_SECOND="0", ODMR_WEBHOOK_ALLOW="127.0.0.1:1") as provider:
+        async with names({}) as dns, running(**SETTINGS, ODMR_DNS=dns) as provider:
             await send_all(provider.ports.smtp, ["one", "two"], Ledger(), 20)
             result = await describe(provider, Path(folder), EXAMPLES, 1, MOST)
     if result.failures or len(result.silent) > result.operations / 10:

@@ -16,6 +16,7 @@ from services.auth.settings import AuthSettings
 from shared.bus.connection import Bus
 from shared.clock import Clock
 from shared.domain.access import OPERATOR, Principal
+from shared.resolve import Resolver
 from shared.storage.api_keys import ApiKeys
 from shared.storage.engine import create_engine
 
@@ -51,7 +52,7 @@ async def api(database_url: str, nats_urls: dict[str, str]) -> AsyncIterator[Api
         database_url=database_url, nats_url=nats_urls["auth"], seal_key=base64.b64encode(b"k" * 32).decode()
     )
     auth = asyncio.create_task(run_auth(settings, stop))
-    parts = parts_on(engine, bus, b"a" * 32)
+    parts = parts_on(engine, bus, b"a" * 32, Resolver("127.0.0.1:9"), "mx.provider.example")
     keys, app = parts.keys, create_app(parts)
     made = Api(_client(app, ""), _client(app, ""), keys, app)
     made.operator = await made.client(OPERATOR)
