@@ -54,8 +54,7 @@ async def run(settings: InboundSettings, stop: asyncio.Event) -> None:
         space=space,
     )
     loop = asyncio.get_running_loop()
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.create_server((host.strip("[]"), int(port)), family=family, backlog=BACKLOG)
+    sock = _bind(host.strip("[]"), int(port))
     server = await loop.create_server(factory(parts), sock=sock, backlog=ACCEPT_AT_ONCE)
     sock.listen(BACKLOG)  # asyncio takes one number for the kernel's queue and for how many it accepts in a row
     log.info("inbound.ready", listen=settings.smtp_listen)
@@ -72,3 +71,15 @@ async def run(settings: InboundSettings, stop: asyncio.Event) -> None:
     await acceptor.close()
     await bus.close()
     await pool.close()
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    """By its protocol's number, without which asyncio sets no TCP_NODELAY on what is accepted."""
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+    except OSError as error:
+        sock.close()
+        raise OSError(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
+    return sock
