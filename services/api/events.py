@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import StreamingResponse
 from pydantic import AfterValidator, BaseModel, Field
 
-from services.api.access import PartsOf, needs
+from services.api.access import PartsOf, bearer_of, needs
 from services.api.customers import find_customer_id
 from services.api.errors import Problem
 from services.api.paging import Limit
@@ -102,7 +102,7 @@ async def stream_events(
     types: TypeFilter = [],  # noqa: B006
     last_event_id: Annotated[str | None, Header(pattern=_POSITION)] = None,
 ) -> StreamingResponse:
-    """Events as they happen (Server-Sent Events); with Last-Event-ID from there on, without from now on."""
+    """Events as they happen (Server-Sent Events); from Last-Event-ID on, or from now on. It ends with its key."""
     if request.app.state.streams >= MAX_STREAMS:
         raise Problem("unavailable", "There are too many streams; read pages instead")
     after = _read_position(last_event_id) if last_event_id is not None else await parts.events.now()
@@ -116,7 +116,8 @@ async def _stream(
     try:
         quiet = 0.0
         yield ": here\n\n"
-        while not request.app.state.stopping.is_set():
+        key = bearer_of(request)
+        while not request.app.state.stopping.is_set() and await parts.keys.find(key) is not None:
             rows = await parts.events.page(principal, after, types, None, 100)
             for row in rows:
                 after = row.position

@@ -48,19 +48,16 @@ async def once(request: Request, call_next: RequestResponseEndpoint) -> Response
 
 
 async def _do(parts: Parts, key_id: UUID, key: str, request: Request, call_next: RequestResponseEndpoint) -> Response:
-    is_kept = False
-    try:
-        streamed = await call_next(request)
-        body = b""
-        async for chunk in streamed.body_iterator:  # type: ignore[attr-defined]  # as call_next makes it
-            body += chunk
-        if streamed.status_code < 300:
-            await parts.idempotency.keep(key_id, key, streamed.status_code, parts.seal.seal(body, _owner(key_id, key)))
-            is_kept = True
-        return Response(body, streamed.status_code, dict(streamed.headers))
-    finally:
-        if not is_kept:
-            await parts.idempotency.forget(key_id, key)
+    """A fault of ours leaves the key being done: nobody knows whether it was, and it may be begun again in a minute."""
+    streamed = await call_next(request)
+    body = b""
+    async for chunk in streamed.body_iterator:  # type: ignore[attr-defined]  # as call_next makes it
+        body += chunk
+    if streamed.status_code < 300:
+        await parts.idempotency.keep(key_id, key, streamed.status_code, parts.seal.seal(body, _owner(key_id, key)))
+    else:
+        await parts.idempotency.forget(key_id, key)
+    return Response(body, streamed.status_code, dict(streamed.headers))
 
 
 def _owner(key_id: UUID, key: str) -> bytes:

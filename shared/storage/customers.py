@@ -117,13 +117,12 @@ class Customers(Nouns):
         if customer.state == "terminated":
             return customer
         changes = {"state": "terminated", "suspended_for": "", "purge_at": func.now() + purge_after}
-        async with self._engine.begin() as connection:
-            await connection.execute(
-                update(credentials)
-                .where(credentials.c.customer_id == customer.id, credentials.c.revoked_at.is_(None))
-                .values(revoked_at=func.now())
-            )
-        return await self._update(customer, changes, "customer.terminated", _c.state != "terminated")
+        revoked = (
+            update(credentials)
+            .where(credentials.c.customer_id == customer.id, credentials.c.revoked_at.is_(None))
+            .values(revoked_at=func.now())
+        )
+        return await self._update(customer, changes, "customer.terminated", _c.state != "terminated", also=revoked)
 
     async def holdings(self, customer: Customer) -> Holdings:
         """Exact counts, now."""
@@ -144,11 +143,18 @@ class Customers(Nouns):
         return Holdings(**{**row, "octets": int(row["octets"])})
 
     async def _update(
-        self, customer: Customer, changes: Mapping[str, Any], told: str, condition: ColumnElement[bool]
+        self,
+        customer: Customer,
+        changes: Mapping[str, Any],
+        told: str,
+        condition: ColumnElement[bool],
+        also: Any = None,
     ) -> Customer:
         statement = update(customers).where(_c.id == customer.id, condition).values(**changes).returning(*_SHOWN)
         detail = changes.get("suspended_for", "")
-        row = await self._write(statement, _external(changes.get("external_id")), Tells(told, customer.id, detail))
+        row = await self._write(
+            statement, _external(changes.get("external_id")), Tells(told, customer.id, detail), also
+        )
         if row is None:
             raise Changed
         return Customer(**row)

@@ -70,11 +70,15 @@ class Nouns:
         async with self._engine.connect() as connection:
             return [dict(row) for row in (await connection.execute(query)).mappings()]
 
-    async def _write(self, statement: Any, what: str, tells: Tells | None = None) -> dict[str, Any] | None:
+    async def _write(
+        self, statement: Any, what: str, tells: Tells | None = None, also: Any = None
+    ) -> dict[str, Any] | None:
         """The row that came back, if one did, and then it is told. Raises Conflict: `what` is there already."""
         try:
             async with self._engine.begin() as connection:
                 row = (await connection.execute(statement)).mappings().first()
+                if row is not None and also is not None:
+                    await connection.execute(also)
                 if row is not None and tells is not None:
                     await connection.execute(insert(events).values(**asdict(tells)))
         except IntegrityError:

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from services.api.app import create_app
 from services.api.rate import BURST_SECONDS, Rates
 from shared.domain.access import Principal, Role
@@ -55,6 +57,17 @@ async def test_one_that_is_being_done_is_409_and_one_that_died_is_done_anew(api:
     assert (busy.status_code, busy.json()["code"], busy.headers["retry-after"]) == (409, "idempotency_in_progress", "1")
     await pool.execute("UPDATE idempotency_keys SET begun_at = now() - interval '61 seconds'")
     assert (await api.operator.post("/v1/customers", json={"name": "farm"}, headers=headers)).status_code == 201
+
+
+@pytest.mark.fresh_database
+async def test_one_of_which_nobody_knows_is_not_forgotten(api: Api, pool: Pool) -> None:
+    """A fault of ours, after which the request may have been done: it is not done again at once."""
+    headers = {"Idempotency-Key": "1"}
+    await pool.execute("ALTER TABLE customers RENAME TO gone")
+    assert (await api.operator.post("/v1/customers", json={"name": "farm"}, headers=headers)).status_code == 503
+    await pool.execute("ALTER TABLE gone RENAME TO customers")
+    again = await api.operator.post("/v1/customers", json={"name": "farm"}, headers=headers)
+    assert again.json()["code"] == "idempotency_in_progress"
 
 
 async def test_many_at_once_are_one(api: Api, pool: Pool) -> None:

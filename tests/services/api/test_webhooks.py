@@ -13,7 +13,7 @@ import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from services.api.webhooks_sender import NotCalled, WebhooksSender, seal_secrets
-from shared.domain.access import Principal, Role
+from shared.domain.access import OPERATOR, Principal, Role
 from shared.domain.address import is_global
 from shared.domain.names import CustomerId, from_public_id
 from shared.domain.webhook import RETRIES, BadUrl, check_url
@@ -23,6 +23,7 @@ from shared.storage.handling import Handling
 from shared.storage.webhooks import Due
 from tests.services.api.conftest import Api, make_customer
 from tests.storage.seeding import seed
+from tests.waiting import until
 
 EVERYTHING = frozenset({"*"})
 
@@ -238,6 +239,26 @@ async def test_the_log_is_read_on_and_misses_none_that_commits_late(api: Api, da
     assert again["data"] == [] and again["next_cursor"] == page["next_cursor"]
     for wrong in ({"cursor": "x"}, {"cursor": "1-x"}, {"cursor": "²-" + "0" * 32}, {"type": "mail.lost"}):
         assert (await api.operator.get("/v1/events", params=wrong)).json()["code"] == "validation_failed"
+
+
+async def test_a_stream_goes_on_from_where_it_was_and_ends_with_its_key(api: Api, pool: Pool) -> None:
+    await make_customer(api, "old")
+    cursor = (await api.operator.get("/v1/events")).json()["next_cursor"]
+    await make_customer(api, "farm")
+    reads = await api.client(OPERATOR)
+    stream = asyncio.create_task(reads.get("/v1/events/stream", headers={"Last-Event-ID": cursor}))
+
+    async def runs() -> bool:
+        return bool(api.app.state.streams)  # type: ignore[attr-defined]
+
+    await until(runs, 10)
+    await pool.execute("UPDATE api_keys SET revoked_at = now()")  # the transport gives the answer when it is whole
+    answer = await asyncio.wait_for(stream, 20)
+    assert answer.headers["content-type"].startswith("text/event-stream") and not await runs()
+    [told] = [json.loads(line[6:]) for line in answer.text.splitlines() if line.startswith("data: ")]
+    assert (told["type"], told["data"]["external_id"]) == ("customer.created", "x-farm")
+    assert "event: customer.created\n" in answer.text and f"id: {cursor.partition('-')[0]}" not in answer.text
+    assert (await reads.get("/v1/events/stream")).status_code == 401
 
 
 def test_what_an_operator_does_is_an_event_that_is_known() -> None:

@@ -116,3 +116,13 @@ async def test_p4_no_space_is_452_before_the_database_fails(inbound: Inbound, tm
         assert (await peer.say(b"MAIL FROM:<a@remote.example>")).startswith(b"452 4.3.1 " if is_low else b"250 ")
         watching.cancel()
         server.close()
+
+
+@pytest.mark.parametrize(
+    ("receiving", "reply"), [("hold", b"250 "), ("tempfail", b"450 4.2.1 "), ("reject", b"550 5.2.1 ")]
+)
+async def test_what_a_suspended_customers_senders_hear(inbound: Inbound, receiving: str, reply: bytes) -> None:
+    await inbound.pool.execute("UPDATE customers SET state = 'suspended', receiving = $1", receiving)
+    peer = await Peer.connect(inbound)
+    await peer.say(b"MAIL FROM:<a@remote.example>")
+    assert (await peer.say(b"RCPT TO:<u@demo.example>")).startswith(reply)
