@@ -6,7 +6,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test bench compose-test check show-1 show-2 show-3 show-4 chaos format openapi dump lock clean
+.PHONY: help peers setup demo run test bench compose-test check show-1 show-2 show-3 show-4 chaos format openapi dump lock clean
 
 ##@ Use it
 help: ## this page
@@ -38,22 +38,22 @@ format: $(STAMP) ## mend what ruff can mend
 	@$(PY) -m ruff check --fix .
 	@$(PY) -m ruff format .
 
-bench: $(STAMP) ## inbound and Postfix at the same work, side by side; writes docs/performance.md
+bench: $(STAMP) peers ## inbound and Postfix at the same work, side by side; writes docs/performance.md
 	@$(PY) -m tests.bench
 
-show-1: $(STAMP) ## run the list that issue "The main job" must show; writes docs/shown.md
+show-1: $(STAMP) peers ## run the list that issue "The main job" must show; writes docs/shown.md
 	@$(PY) -m tests.show.one $(LINE)
 
-show-2: $(STAMP) ## the list of issue "The whole chain"; writes docs/shown.md
+show-2: $(STAMP) peers ## the list of issue "The whole chain"; writes docs/shown.md
 	@$(PY) -m tests.show.two $(LINE)
 
-show-3: $(STAMP) ## the list of issue "Nothing is lost"; writes docs/shown.md
+show-3: $(STAMP) peers ## the list of issue "Nothing is lost"; writes docs/shown.md
 	@$(PY) -m tests.show.three $(LINE)
 
-show-4: $(STAMP) ## the list of issue "The HTTP API"; writes docs/shown.md
+show-4: $(STAMP) peers ## the list of issue "The HTTP API"; writes docs/shown.md
 	@$(PY) -m tests.show.four $(LINE)
 
-chaos: $(STAMP) ## mail under kills, dying servers and cuts at every octet; 45 minutes; the last line is a summary
+chaos: $(STAMP) peers ## mail under kills, dying servers and cuts at every octet; 45 minutes; the last line is a summary
 	@$(PY) -m tests.chaos $(ARGS)
 
 openapi: $(STAMP) ## write docs/openapi.json anew; not when a client of the old one would break
@@ -61,6 +61,9 @@ openapi: $(STAMP) ## write docs/openapi.json anew; not when a client of the old 
 
 dump: $(STAMP) ## write a filled database of this version down in tests/data, for tests of later upgrades
 	@$(PY) -m tests.data.filling
+
+peers: ## install the programs of others that tests run against (Debian 12, as root)
+	@tools/peers.sh
 
 lock: ## write requirements/*.txt anew (needs uv)
 	@for extra in inbound auth odmr outbound api cli provider local dev; do \

@@ -185,6 +185,8 @@ class Provider:
             env["ODMR_SEAL_KEY"] = self.secrets.seal_key
         if service == "api":
             env["ODMR_API_SEAL_KEY"] = self.secrets.api_seal_key
+            env["ODMR_PORT"], env["ODMR_TLS_PORT"] = str(self.ports.odmr), str(self.ports.odmr_tls)
+            env["ODMR_CERTIFICATE_PORT"] = str(self.ports.odmr_certificate)
         first = {"ODMR_FAILPOINT": self._failpoints[service]} if service in self._failpoints else {}
         return Program(service, [sys.executable, "-m", f"services.{service}"], env, cwd=HERE, first_env=first)
 

@@ -1,6 +1,7 @@
 """A small SMTP server that keeps what it gets, as a customer's own would: for the demo and for tests. RFC 5321.
 
-`answer` decides the reply to each content, `answer_recipient` to each RCPT; after `most` messages a connection ends with 421.
+`answer` decides the reply to each content, `answer_recipient` to each RCPT; `hear_part` hears the beginning of a large one
+while the rest is on its way; after `most` messages a connection ends with 421.
 """
 
 import asyncio
@@ -17,6 +18,8 @@ from shared.protocol.reply import Reply
 from shared.protocol.wire import MAX_SMTP_LINE, LineBuffer, LineTooLong
 
 READ_SIZE: Final = 64 * 1024
+#: Octets of a content that `hear_part` hears.
+PART: Final = 256 * 1024
 #: Seconds for the peer to end after our 421.
 LEAVE_TIME: Final = 30.0
 KEYWORDS: Final = ("PIPELINING", "8BITMIME", "SIZE 0", "CHUNKING")
@@ -36,6 +39,10 @@ def take(_message: Received) -> Reply:
     return r.S250_OK
 
 
+def hear_nothing(_part: bytes) -> None:
+    """A server that looks at a content when it is whole."""
+
+
 def take_recipient(_forward_path: str) -> Reply:
     """The answer of a server that takes everybody."""
     return r.S250_RECIPIENT_OK
@@ -49,6 +56,7 @@ class Sink:
         answer: Callable[[Received], Reply] = take,
         *,
         answer_recipient: Callable[[str], Reply] = take_recipient,
+        hear_part: Callable[[bytes], None] = hear_nothing,
         keywords: tuple[str, ...] = KEYWORDS,
         most: int | None = None,
         port: int = 0,
@@ -56,6 +64,7 @@ class Sink:
         self.messages: list[Received] = []
         self.port = port
         self.answer_recipient = answer_recipient
+        self.hear_part = hear_part
         self.most = most
         self._answer = answer
         self._keywords = keywords
@@ -184,17 +193,20 @@ class _Dialogue:
         size, _, last = argument.partition(" ")
         if not size.isdigit() or last.upper() not in ("", "LAST"):
             raise BadSyntax("BDAT size [LAST]")
-        data = self._lines.take_rest()
+        data, is_heard = bytearray(self._lines.take_rest()), False
         while len(data) < int(size):
+            if len(data) >= PART and not is_heard:
+                self._sink.hear_part(bytes(data[:PART]))
+                is_heard = True
             more = await self._read()
             if not more:
                 raise ConnectionResetError("cut in a chunk")
             data += more
-        self._lines.push_back(data[int(size) :])
+        self._lines.push_back(bytes(data[int(size) :]))
         if self._reverse_path is None or not self._forward_paths:
             self._say(r.S503_RCPT_FIRST)
             return
-        self._chunks.append(data[: int(size)])
+        self._chunks.append(bytes(data[: int(size)]))
         if last:
             self._keep(self._reverse_path, b"".join(self._chunks))
         else:

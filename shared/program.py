@@ -18,8 +18,16 @@ EX_CONFIG: Final = 78
 EX_TEMPFAIL: Final = 75
 
 
-def main(name: str, kind: type[S], run: Callable[[S, asyncio.Event], Awaitable[None]]) -> None:
-    """Runs a service to its end. A wrong setting or a taken port is one sentence on stderr and an exit code."""
+def main(
+    name: str,
+    kind: type[S],
+    run: Callable[[S, asyncio.Event], Awaitable[None]],
+    make_loop: Callable[[], asyncio.AbstractEventLoop] | None = None,
+) -> None:
+    """Runs a service to its end, on asyncio's own loop or the one that is made for it.
+
+    A wrong setting or a taken port is one sentence on stderr and an exit code.
+    """
     try:
         settings = load(kind)
         failpoint.arm(environment().get("ODMR_FAILPOINT", ""))
@@ -39,7 +47,8 @@ def main(name: str, kind: type[S], run: Callable[[S, asyncio.Event], Awaitable[N
         await run(settings, stop)
 
     try:
-        asyncio.run(until_told())
+        with asyncio.Runner(loop_factory=make_loop) as runner:
+            runner.run(until_told())
     except UnsafeDatabase as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(EX_CONFIG) from None

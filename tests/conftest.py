@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from localserve import nats
 from localserve.children import Child
@@ -13,9 +14,16 @@ from shared.storage.engine import Pool, create_pool
 from tests.postgres import serving
 
 pytest_plugins = ["tests.statements"]
+# With rich's tracebacks, which show each frame's values, an error that is logged takes ten seconds.
+structlog.configure(
+    processors=[
+        structlog.processors.add_log_level,
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 TABLES = (
-    "webhook_deliveries", "webhook_endpoints", "idempotency_keys", "audit", "usage_adjustments", "sessions", "api_keys", "credentials", "domain_recipients", "domains", "plans", "customers", "messages", "content", "uploads", "recipients",
+    "webhook_deliveries", "webhook_endpoints", "idempotency_keys", "audit", "usage_adjustments", "sessions", "api_keys", "credentials", "domain_recipients", "refused_recipients", "domains", "plans", "customers", "messages", "content", "uploads", "recipients",
     "leases", "notices", "auth_failures", "usage", "usage_buckets", "events",
 )  # fmt: skip
 

@@ -21,13 +21,18 @@ def parts_of(request: Request) -> Parts:
     return parts
 
 
+async def _parts(request: Request) -> Parts:
+    """As a dependency: one that is not async would be called in a thread."""
+    return parts_of(request)
+
+
 def bearer_of(request: Request) -> bytes:
     """SHA-256 of the key that the request bears; of nothing when it bears none."""
     kind, _, key = request.headers.get("Authorization", "").partition(" ")
     return hashlib.sha256(key.strip().encode() if kind.lower() == "bearer" else b"").digest()
 
 
-PartsOf = Annotated[Parts, Depends(parts_of)]
+PartsOf = Annotated[Parts, Depends(_parts)]
 
 
 async def principal_of(

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from services.api import (
     api_keys,
     audit,
+    client_configs,
     credentials,
     customers,
     domains,
@@ -20,18 +21,19 @@ from services.api import (
     messages,
     ownership,
     plans,
+    provisioning,
     queues,
     sessions,
     usage,
     webhooks,
     whoami,
 )
-from services.api.audit import audited
-from services.api.idempotency import once
-from services.api.parts import Parts, parts_on
-from services.api.rate import Rates
+from services.api.audit import Audit
+from services.api.idempotency import Once
+from services.api.parts import Calls, Parts, parts_on
+from services.api.rate import RateLimited, Rates
 from services.api.settings import ApiSettings
-from services.api.versions import not_modified
+from services.api.versions import NotModified
 from services.api.webhooks_sender import WebhooksSender
 from shared import VERSION
 from shared.admin import admin_port
@@ -43,8 +45,8 @@ log = structlog.get_logger()
 
 #: Each with its router, in the order of the documentation.
 NOUNS = (
-    whoami, plans, customers, domains, ownership, queues, credentials, messages, sessions, usage, events, webhooks, api_keys,
-    audit,
+    whoami, plans, provisioning, customers, domains, ownership, queues, credentials, client_configs, messages, sessions,
+    usage, events, webhooks, api_keys,    audit,
 )  # fmt: skip
 
 
@@ -60,8 +62,10 @@ def create_app(parts: Parts, requests_per_second: int = 0) -> FastAPI:
     app.state.parts = parts
     app.state.streams = 0
     app.state.stopping = asyncio.Event()
-    for middleware in (audited, once, not_modified, Rates(requests_per_second)):  # the last sees a request first
-        app.middleware("http")(middleware)
+    for middleware in (Audit, Once, NotModified):  # the last sees a request first
+        app.add_middleware(middleware)
+    if requests_per_second:
+        app.add_middleware(RateLimited, rates=Rates(requests_per_second))
     errors.install(app)
     for noun in NOUNS:
         app.include_router(noun.router)
@@ -75,11 +79,12 @@ async def run(settings: ApiSettings, stop: asyncio.Event) -> None:
     bus.start()
     resolver, allowed = Resolver(settings.dns), tuple(settings.webhook_allow.split())
     seal_key = base64.b64decode(settings.api_seal_key)
-    parts = parts_on(engine, bus, seal_key, resolver, settings.hostname, allowed)
+    calls = Calls(settings.hostname, settings.port, settings.tls_port, settings.certificate_port)
+    parts = parts_on(engine, bus, seal_key, resolver, calls, allowed)
     app = create_app(parts, settings.api_requests_per_second)
     host, _, port = settings.api_listen.rpartition(":")
     sock = _bind(host.strip("[]"), int(port))
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
+    server = uvicorn.Server(uvicorn.Config(app, http="httptools", log_config=None, access_log=False, lifespan="off"))
     # uvicorn would take the signals for itself; they belong to the program.
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
     serving = asyncio.create_task(server.serve(sockets=[sock]))

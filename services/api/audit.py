@@ -4,8 +4,8 @@ from datetime import datetime
 from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, Depends, Request, Response
-from starlette.middleware.base import RequestResponseEndpoint
+from fastapi import APIRouter, Depends, Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.api.access import PartsOf, needs, parts_of
 from services.api.paging import Cursor, Limit, page, read_cursor
@@ -51,18 +51,39 @@ async def list_audit_log(
     return page(rows, limit, AuditedOutput.of)
 
 
-async def audited(request: Request, call_next: RequestResponseEndpoint) -> Response:
-    """The middleware: a line for each request that had an effect. One that cannot be written undoes nothing."""
-    response = await call_next(request)
+class Audit:
+    """Middleware: a line for each request that had an effect. One that cannot be written undoes nothing."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request; its line is there before the last of its answer is sent."""
+        if scope["type"] != "http" or scope["method"] == "GET":
+            await self._app(scope, receive, send)
+            return
+        request, status = Request(scope), 0
+
+        async def send_on(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            elif not message.get("more_body") and status < 300:
+                await _add(request, status)
+            await send(message)
+
+        await self._app(scope, receive, send_on)
+
+
+async def _add(request: Request, status: int) -> None:
     principal = getattr(request.state, "principal", None)
-    if request.method == "GET" or response.status_code >= 300 or principal is None or principal.key_id is None:
-        return response
+    if principal is None or principal.key_id is None:
+        return
     parts = parts_of(request)
     path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     peer = request.client.host if request.client else ""
-    line = (request.method, path, response.status_code, request.state.request_id, peer)
+    line = (request.method, path, status, request.state.request_id, peer)
     try:
         await parts.audit.add(parts.clock.new_id(), principal.key_id, *line)
     except Exception:
         log.exception("audit.not_written", line=line, api_key_id=str(principal.key_id))
-    return response

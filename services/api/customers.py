@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Path, Response
+from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, Field, WithJsonSchema
 
 from services.api.access import PartsOf, needs
@@ -11,7 +11,7 @@ from services.api.errors import Problem
 from services.api.paging import Cursor, Limit, page, read_cursor, read_id
 from services.api.parts import Parts
 from services.api.plans import find_plan_id
-from services.api.schemas import PROBLEMS, Input, Line, Page, Shown
+from services.api.schemas import PROBLEMS, Input, Line, Page, Shown, When
 from services.api.versions import IfMatch, check_version, guarded, shown
 from shared.domain.access import Principal, Role
 from shared.domain.names import CustomerId, public_id
@@ -36,26 +36,6 @@ Metadata = Annotated[
 Interval = Annotated[int | None, Field(ge=60, le=90 * 86_400)]
 
 
-#: `ext:` and the biller's own id.
-ExternalId = Annotated[str, Path(pattern=r"^ext:[^\x00-\x1f\x7f]{1,200}$", examples=["ext:42"])]
-
-
-class CustomerUpsert(Input):
-    """A customer as it is to be. `plan_id` is a plan's id or its name. One that is expected every so many seconds is absent
-    when it was not connected for that long, which the events tell."""
-
-    name: Line
-    plan_id: Line | None = None
-    metadata: Metadata = {}
-    expected_every_seconds: Interval = None
-
-
-class CustomerInput(CustomerUpsert):
-    """A customer to make. `external_id` is the biller's own; `ext:` and it name the customer in every path."""
-
-    external_id: Line | None = None
-
-
 class CustomerChange(Input):
     """What of a customer is to change; what is left out stays, and null takes the plan or the interval away."""
 
@@ -67,10 +47,12 @@ class CustomerChange(Input):
 
 
 class Suspension(Input):
-    """Why a customer is suspended, and what senders hear meanwhile: its mail is kept (hold), or 450, or 550."""
+    """Why a customer is suspended, and what senders hear meanwhile: its mail is kept (hold), or 450, or 550. `until`: when
+    it is resumed by itself; null when someone says so."""
 
     reason: Line
     receiving: Literal["hold", "tempfail", "reject"] = "hold"
+    until: When | None = None
 
 
 class Termination(Input):
@@ -90,6 +72,7 @@ class CustomerOutput(Shown):
     state: str
     suspended_for: str
     receiving: str
+    resume_at: datetime | None
     purge_at: datetime | None
     expected_every_seconds: int | None
     absent_since: datetime | None
@@ -157,53 +140,28 @@ async def find_customer_id(parts: Parts, principal: Principal, text: str | None)
     return (await get_customer(parts, principal, text)).id if text is not None else None
 
 
-async def _get_live(parts: Parts, principal: Principal, text: str) -> Customer:
-    """One that is not terminated, for what changes it."""
+def check_may_change(principal: Principal) -> None:
+    """Raises Problem scope_missing for a customer's own key, whatever its scopes."""
     if principal.role is Role.CUSTOMER:
         raise Problem("scope_missing", "A customer's own key makes and changes no customers")
+
+
+async def get_live_customer(parts: Parts, principal: Principal, text: str) -> Customer:
+    """One that is not terminated, for what changes it."""
+    check_may_change(principal)
     customer = await get_customer(parts, principal, text)
     if customer.state == "terminated":
         raise Problem("conflict", "The customer is terminated")
     return customer
 
 
-async def _create(parts: Parts, principal: Principal, body: CustomerUpsert, external_id: str | None) -> Customer:
-    values = body.model_dump(exclude={"plan_id"}) | {
-        "plan_id": await find_plan_id(parts, principal, body.plan_id), "external_id": external_id,
-    }  # fmt: skip
-    with guarded():
-        return await parts.customers.create(principal, CustomerId(parts.clock.new_id()), values)
-
-
-async def _change(parts: Parts, principal: Principal, customer: Customer, changes: dict[str, Any]) -> Customer:
+async def change_values(parts: Parts, principal: Principal, customer: Customer, changes: dict[str, Any]) -> Customer:
+    """Sets what differs. Raises Problem."""
     if "plan_id" in changes:
         changes["plan_id"] = await find_plan_id(parts, principal, changes["plan_id"])
     changes = {name: value for name, value in changes.items() if getattr(customer, name) != value}
     with guarded():
         return await parts.customers.change(customer, changes)
-
-
-@router.post("", status_code=201)
-async def create_customer(body: CustomerInput, parts: PartsOf, principal: Writer) -> CustomerOutput:
-    """Makes a customer, owned by whoever makes it."""
-    if principal.role is Role.CUSTOMER:
-        raise Problem("scope_missing", "A customer's own key makes and changes no customers")
-    return CustomerOutput.of(await _create(parts, principal, body, body.external_id))
-
-
-@router.put("/{customer_id}", responses={201: {"model": CustomerOutput, "description": "It was made"}})
-async def upsert_customer(
-    customer_id: ExternalId, body: CustomerUpsert, parts: PartsOf, principal: Writer, response: Response
-) -> CustomerOutput:
-    """Makes the customer, or makes it what the body says. Twice is as once."""
-    if principal.role is Role.CUSTOMER:
-        raise Problem("scope_missing", "A customer's own key makes and changes no customers")
-    external_id = customer_id.removeprefix("ext:")
-    if await parts.customers.find_external(principal, external_id) is None:
-        response.status_code = 201
-        return CustomerOutput.of(await _create(parts, principal, body, external_id))
-    customer = await _get_live(parts, principal, customer_id)
-    return CustomerOutput.of(await _change(parts, principal, customer, body.model_dump()))
 
 
 @router.get("")
@@ -234,9 +192,9 @@ async def change_customer(
     wanted: IfMatch = "*",
 ) -> CustomerOutput:
     """Changes what the body has, and nothing else."""
-    customer = await _get_live(parts, principal, customer_id)
+    customer = await get_live_customer(parts, principal, customer_id)
     check_version(customer.version, wanted)
-    changed = await _change(parts, principal, customer, body.model_dump(exclude_unset=True))
+    changed = await change_values(parts, principal, customer, body.model_dump(exclude_unset=True))
     shown(response, changed.version)
     return CustomerOutput.of(changed)
 
@@ -244,15 +202,15 @@ async def change_customer(
 @router.post("/{customer_id}/suspend")
 async def suspend_customer(customer_id: str, body: Suspension, parts: PartsOf, principal: Writer) -> CustomerOutput:
     """Keeps the customer's mail and gives none out: ATRN gets 450, and sessions that run end. Twice is as once."""
-    customer = await _get_live(parts, principal, customer_id)
+    customer = await get_live_customer(parts, principal, customer_id)
     with guarded():
-        return CustomerOutput.of(await parts.customers.suspend(customer, body.reason, body.receiving))
+        return CustomerOutput.of(await parts.customers.suspend(customer, body.reason, body.receiving, body.until))
 
 
 @router.post("/{customer_id}/resume")
 async def resume_customer(customer_id: str, parts: PartsOf, principal: Writer) -> CustomerOutput:
     """Gives its mail out again. Twice is as once."""
-    customer = await _get_live(parts, principal, customer_id)
+    customer = await get_live_customer(parts, principal, customer_id)
     with guarded():
         return CustomerOutput.of(await parts.customers.resume(customer))
 
@@ -262,8 +220,7 @@ async def terminate_customer(
     customer_id: str, body: Termination, parts: PartsOf, principal: Writer
 ) -> TerminationOutput:
     """Takes and gives no mail any more, ends every credential, and deletes what is kept after a time. Twice is as once."""
-    if principal.role is Role.CUSTOMER:
-        raise Problem("scope_missing", "A customer's own key makes and changes no customers")
+    check_may_change(principal)
     customer = await get_customer(parts, principal, customer_id)
     holdings = await parts.customers.holdings(customer)
     if not body.dry_run:

@@ -3,8 +3,8 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Response
-from pydantic import Field
+from fastapi import APIRouter, Depends, Query, Response
+from pydantic import BaseModel, Field
 
 from services.api.access import PartsOf, needs
 from services.api.customers import find_customer_id, get_customer
@@ -14,8 +14,9 @@ from services.api.parts import Parts
 from services.api.schemas import MAX_INTEGER, PROBLEMS, DomainText, Input, Page, Shown, read_domain_name
 from services.api.versions import IfMatch, check_version, guarded, shown
 from shared.domain.access import Principal
-from shared.domain.names import BadName, DomainId, domain_name, public_id
+from shared.domain.names import BadName, DomainId, DomainName, domain_name, public_id
 from shared.protocol.grammar import MAX_LOCAL_PART
+from shared.storage.customers import Customer
 from shared.storage.domains import Domain, LimitReached
 
 router = APIRouter(prefix="/v1/domains", tags=["domains"], responses=PROBLEMS)
@@ -25,6 +26,9 @@ Writer = Annotated[Principal, Depends(needs("domains:write"))]
 #: Recipients of one list: ours. A longer one is better asked for than copied.
 MAX_RECIPIENTS = 10_000
 LocalPart = Annotated[str, Field(min_length=1, max_length=MAX_LOCAL_PART, pattern=r"^[!-?A-~]+$")]
+LocalPartCursor = Annotated[
+    str | None, Query(description="next_cursor of the page before", max_length=MAX_LOCAL_PART, pattern=r"^[!-?A-~]+$")
+]
 
 
 class DomainInput(Input):
@@ -44,6 +48,7 @@ class DomainChange(Input):
     fail_after_seconds: int | None = Field(default=None, ge=0, le=60 * 86_400)
     eight_bit: Literal["hold", "send"] | None = None
     unknown_recipients: Literal["accept", "reject"] | None = None
+    learn_refusals_seconds: int | None = Field(default=None, ge=0, le=30 * 86_400)
     retention_days: int | None = Field(default=None, ge=1, le=60)
     delay_notice_seconds: int | None = Field(default=None, ge=0, le=60 * 86_400)
     when_refused: Literal["fail", "hold"] | None = None
@@ -62,11 +67,20 @@ class RecipientList(Input):
     local_parts: list[LocalPart] = Field(max_length=MAX_RECIPIENTS)
 
 
+class RefusedRecipient(BaseModel):
+    """Whom the customer's server did not know: what it said, and until when that is believed."""
+
+    local_part: str
+    reply: str
+    until: datetime
+
+
 class DomainOutput(Shown):
     """A domain.
 
     `fail_after_seconds`: how long a 5xx of the customer's server before the content bounces nothing. `eight_bit`: what
     becomes of 8-bit content where that server does not say that it takes it. `unknown_recipients`: of who is not in the list.
+    `learn_refusals_seconds`: how long senders hear 550 at once for whom the customer's server did not know; 0 never.
     `retention_days`: when mail that nobody fetched expires, with a DSN; null as the plan says (14). `delay_notice_seconds`:
     when senders hear that their mail still waits; 0 never. `when_refused`: fail, with a DSN, or hold what that server refuses
     for good. `max_messages`, `max_bytes`: what may wait before senders hear 452; null for no limit.
@@ -77,6 +91,7 @@ class DomainOutput(Shown):
     fail_after_seconds: int
     eight_bit: str
     unknown_recipients: str
+    learn_refusals_seconds: int
     retention_days: int | None
     delay_notice_seconds: int
     when_refused: str
@@ -114,10 +129,14 @@ async def create_domain(body: DomainInput, parts: PartsOf, principal: Writer) ->
     customer = await get_customer(parts, principal, body.customer_id)
     if customer.state == "terminated":
         raise Problem("conflict", "The customer is terminated")
+    return DomainOutput.of(await host_domain(parts, customer, read_domain_name(body.name)))
+
+
+async def host_domain(parts: Parts, customer: Customer, name: DomainName) -> Domain:
+    """A new domain of a customer that the caller may change. Raises Problem conflict and limit_reached."""
     try:
         with guarded():
-            domain_id = DomainId(parts.clock.new_id())
-            return DomainOutput.of(await parts.domains.create(domain_id, customer.id, read_domain_name(body.name)))
+            return await parts.domains.create(DomainId(parts.clock.new_id()), customer.id, name)
     except LimitReached as error:
         raise Problem("limit_reached", str(error)) from None
 
@@ -167,6 +186,27 @@ async def read_recipients(domain_id: str, parts: PartsOf, principal: Reader) -> 
     """The local parts that it knows."""
     domain = await get_domain(parts, principal, domain_id)
     return RecipientList(local_parts=await parts.domains.recipients_of(domain.id))
+
+
+@router.get("/{domain_id}/refused_recipients")
+async def list_refused_recipients(
+    domain_id: str, parts: PartsOf, principal: Reader, limit: Limit = 20, cursor: LocalPartCursor = None
+) -> Page[RefusedRecipient]:
+    """Whom the customer's server did not know, by name, until they are forgotten: senders hear 550 at once."""
+    domain = await get_domain(parts, principal, domain_id)
+    rows = await parts.domains.refused_of(domain.id, cursor or "", limit + 1)
+    shown = [RefusedRecipient(local_part=one.local_part, reply=one.reply, until=one.until) for one in rows[:limit]]
+    has_more = len(rows) > limit
+    return Page(data=shown, has_more=has_more, next_cursor=shown[-1].local_part if has_more else None)
+
+
+@router.delete("/{domain_id}/refused_recipients", status_code=204)
+async def forget_refused_recipients(
+    domain_id: str, parts: PartsOf, principal: Writer, local_part: LocalPart | None = None
+) -> None:
+    """Forgets one, or all: senders are heard again."""
+    domain = await get_domain(parts, principal, domain_id)
+    await parts.domains.forget_refused(domain.id, local_part)
 
 
 @router.put("/{domain_id}/recipients")

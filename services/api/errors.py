@@ -1,7 +1,6 @@
 """One shape for every error: RFC 9457 problem+json with a stable `code`. A fault of ours is 503 and says nothing of why."""
 
 import re
-from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any, Final
 from uuid import uuid4
@@ -11,7 +10,9 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 log = structlog.get_logger()
 
@@ -90,6 +91,39 @@ def answer(problem: Problem, request: Request) -> Response:
     return JSONResponse(body, status.value, headers=headers, media_type="application/problem+json")
 
 
+class Guard:
+    """Middleware: an id for each request, and a fault of ours becomes 503, whatever it is.
+
+    Middlewares here are plain ASGI: Starlette's BaseHTTPMiddleware takes 0.4 ms of CPU a request, each.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request, has_started = Request(scope), False
+        request.state.request_id = f"req_{uuid4().hex}"
+
+        async def send_on(message: Message) -> None:
+            nonlocal has_started
+            if message["type"] == "http.response.start":
+                has_started = True
+                MutableHeaders(scope=message)["X-Request-Id"] = request.state.request_id
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_on)
+        except Exception:
+            log.exception("api.failed", path=request.url.path, request_id=request.state.request_id)
+            if has_started:
+                raise
+            await answer(Problem("unavailable"), request)(scope, receive, send_on)
+
+
 def _methods(app: FastAPI, request: Request) -> set[str]:
     """What the path takes (RFC 9110 15.5.6); Starlette knows of its first route alone."""
     known = app.openapi()["paths"]
@@ -120,16 +154,6 @@ def install(app: FastAPI) -> None:
             response.headers["Allow"] = ", ".join(sorted(_methods(app, request)))
         return response
 
-    async def guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        request.state.request_id = f"req_{uuid4().hex}"
-        try:
-            response = await call_next(request)
-        except Exception:
-            log.exception("api.failed", path=request.url.path, request_id=request.state.request_id)
-            response = answer(Problem("unavailable"), request)
-        response.headers["X-Request-Id"] = request.state.request_id
-        return response
-
     described = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -146,4 +170,4 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Problem, on_problem)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(HTTPException, on_http)
-    app.middleware("http")(guard)
+    app.add_middleware(Guard)

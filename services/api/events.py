@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, Field
 from services.api.access import PartsOf, bearer_of, needs
 from services.api.customers import find_customer_id
 from services.api.errors import Problem
-from services.api.paging import Limit
+from services.api.paging import Limit, read_id
 from services.api.parts import Parts
 from services.api.schemas import PROBLEMS, Page, Shown
 from shared.domain.access import Principal
@@ -107,6 +107,15 @@ async def stream_events(
         raise Problem("unavailable", "There are too many streams; read pages instead")
     after = _read_position(last_event_id) if last_event_id is not None else await parts.events.now()
     return StreamingResponse(_stream(request, parts, principal, types, after), media_type="text/event-stream")
+
+
+@router.get("/{event_id}")
+async def read_event(event_id: str, parts: PartsOf, principal: Reader) -> EventOutput:
+    """One event."""
+    event = await parts.events.find(principal, read_id("evt", event_id))
+    if event is None:
+        raise Problem("not_found")
+    return EventOutput.of(event)
 
 
 async def _stream(

@@ -12,7 +12,9 @@ from typing import Final
 from uuid import UUID
 
 from fastapi import Request, Response
-from starlette.middleware.base import RequestResponseEndpoint
+from starlette.datastructures import Headers
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.api.access import bearer_of, parts_of
 from services.api.errors import Problem, answer
@@ -22,11 +24,21 @@ from services.api.parts import Parts
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
 
-async def once(request: Request, call_next: RequestResponseEndpoint) -> Response:
-    """The middleware."""
-    key = request.headers.get("Idempotency-Key")
-    if request.method != "POST" or key is None:
-        return await call_next(request)
+class Once:
+    """The middleware; only a POST with a key takes the long way, on which an answer is whole before it is sent."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._once = BaseHTTPMiddleware(app, _once)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        is_keyed = scope["type"] == "http" and scope["method"] == "POST" and "Idempotency-Key" in Headers(scope=scope)
+        await (self._once if is_keyed else self._app)(scope, receive, send)
+
+
+async def _once(request: Request, call_next: RequestResponseEndpoint) -> Response:
+    key = request.headers["Idempotency-Key"]
     if not _KEY.fullmatch(key):
         return answer(Problem("validation_failed", "Idempotency-Key is 1 to 255 visible ASCII characters"), request)
     parts = parts_of(request)

@@ -66,12 +66,12 @@ async def _mail(parts: Parts, domain: Domain) -> RecordOutput:
         observed, why = await parts.resolver.mail_hosts(domain.name), ""
     except (CannotResolve, NoSuchDomain) as error:
         observed, why = [], str(error)
-    ok = parts.hostname in observed
-    elsewhere = f"mail goes to {', '.join(observed)}, and not to {parts.hostname}"
+    ok = parts.calls.hostname in observed
+    elsewhere = f"mail goes to {', '.join(observed)}, and not to {parts.calls.hostname}"
     return RecordOutput(
         type="MX",
         name=domain.name,
-        expected=parts.hostname,
+        expected=parts.calls.hostname,
         observed=observed,
         ok=ok,
         why="" if ok else why or elsewhere,
@@ -83,7 +83,9 @@ async def read_dns(domain_id: str, parts: PartsOf, principal: Reader) -> DnsOutp
     """What the DNS says now, record by record, against what it must say."""
     domain = await get_domain(parts, principal, domain_id)
     records = [await _mail(parts, domain), await _ownership(parts, domain)]
-    zone = f'{domain.name}. 3600 IN MX 10 {parts.hostname}.\n_odmr.{domain.name}. 3600 IN TXT "{_token(domain)}"\n'
+    zone = (
+        f'{domain.name}. 3600 IN MX 10 {parts.calls.hostname}.\n_odmr.{domain.name}. 3600 IN TXT "{_token(domain)}"\n'
+    )
     ok = all(record.ok for record in records)
     return DnsOutput(domain=domain.name, verified_at=domain.verified_at, ok=ok, records=records, zone=zone)
 

@@ -23,6 +23,17 @@ from shared.storage.webhooks import Webhooks
 
 
 @dataclass(frozen=True, slots=True)
+class Calls:
+    """Where customers call: our name, and the ports as they see them: with STARTTLS, with TLS from the first octet, and with
+    TLS that asks for a certificate."""
+
+    hostname: str
+    port: int
+    tls_port: int
+    certificate_port: int
+
+
+@dataclass(frozen=True, slots=True)
 class Parts:
     """The parts, by name."""
 
@@ -43,8 +54,8 @@ class Parts:
     bus: Bus
     clock: Clock
     resolver: Resolver
-    #: Our name, which an MX record of each domain must have.
-    hostname: str
+    #: Where customers call; an MX record of each domain must have our name.
+    calls: Calls
     #: host:port that webhooks may call whatever they are.
     webhook_allow: tuple[str, ...]
 
@@ -54,7 +65,7 @@ def parts_on(
     bus: Bus,
     seal_key: bytes,
     resolver: Resolver,
-    hostname: str,
+    calls: Calls,
     webhook_allow: tuple[str, ...] = (),
 ) -> Parts:
     """All of them on one database, one bus and one key."""
@@ -76,6 +87,6 @@ def parts_on(
         bus,
         Clock(),
         resolver,
-        hostname,
+        calls,
         webhook_allow,
     )

@@ -25,6 +25,7 @@ Writer = Annotated[Principal, Depends(needs("plans:write"))]
 Days = Annotated[int, Field(ge=4, le=60)]
 Domains = Annotated[int | None, Field(ge=1, le=1_000_000)]
 Amount = Annotated[int | None, Field(ge=1, le=MAX_INTEGER)]
+PerHour = Annotated[int | None, Field(ge=1, le=1_000_000_000)]
 SessionCount = Annotated[int | None, Field(ge=1, le=MAX_SESSIONS)]
 
 
@@ -37,6 +38,8 @@ class PlanInput(Input):
     max_messages: Amount = None
     max_bytes: Amount = None
     max_sessions: SessionCount = None
+    max_message_bytes: Amount = None
+    max_messages_per_hour: PerHour = None
 
 
 class PlanChange(Input):
@@ -48,10 +51,13 @@ class PlanChange(Input):
     max_messages: Amount = None
     max_bytes: Amount = None
     max_sessions: SessionCount = None
+    max_message_bytes: Amount = None
+    max_messages_per_hour: PerHour = None
 
 
 class PlanOutput(Shown):
-    """A plan. `max_messages` and `max_bytes` bound what may wait for all domains of a customer."""
+    """A plan. `max_messages` and `max_bytes` bound what may wait for all domains of a customer, `max_message_bytes` one
+    message (senders hear 552), `max_messages_per_hour` what senders bring in an hour by the clock (450: it comes later)."""
 
     name: str
     retention_days: int
@@ -59,6 +65,8 @@ class PlanOutput(Shown):
     max_messages: int | None
     max_bytes: int | None
     max_sessions: int | None
+    max_message_bytes: int | None
+    max_messages_per_hour: int | None
     created_at: datetime
 
     @classmethod

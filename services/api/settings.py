@@ -18,5 +18,10 @@ class ApiSettings(Settings):
     webhook_allow: str = ""
     #: address:port of the DNS server that is asked for the hosts of webhooks; empty for those of the machine.
     dns: Listen | Literal[""] = ""
+    #: The ports that customers call, as they see them: with STARTTLS, with TLS from the first octet, and where TLS asks for a
+    #: certificate. For what they are told to type.
+    port: int = Field(default=366, ge=1, le=65_535)
+    tls_port: int = Field(default=3367, ge=1, le=65_535)
+    certificate_port: int = Field(default=3368, ge=1, le=65_535)
     #: Requests a second that one key may make, on average; more get 429. 0 for no limit.
     api_requests_per_second: int = Field(default=100, ge=0)

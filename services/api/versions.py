@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
 
-from fastapi import Header, Request, Response
-from starlette.middleware.base import RequestResponseEndpoint
+from fastapi import Header, Response
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.api.errors import Problem
 from shared.storage.reading import Changed, Conflict
@@ -18,13 +19,31 @@ def shown(response: Response, version: str) -> None:
     response.headers["ETag"] = f'"{version}"'
 
 
-async def not_modified(request: Request, call_next: RequestResponseEndpoint) -> Response:
-    """304 to who knows the version already."""
-    response = await call_next(request)
-    known, tag = request.headers.get("If-None-Match"), response.headers.get("ETag")
-    if request.method == "GET" and known is not None and tag is not None and tag in _tags(known):
-        return Response(status_code=304, headers={"ETag": tag})
-    return response
+class NotModified:
+    """Middleware: 304 to who knows the version already."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        known = Headers(scope=scope).get("If-None-Match") if scope["type"] == "http" else None
+        if known is None or scope["method"] != "GET":
+            await self._app(scope, receive, send)
+            return
+        is_known = False
+
+        async def send_on(message: Message) -> None:
+            nonlocal is_known
+            if message["type"] == "http.response.start":
+                tag = Headers(raw=message["headers"]).get("ETag")
+                is_known = tag is not None and tag in _tags(known)
+                if is_known:
+                    await Response(status_code=304, headers={"ETag": str(tag)})(scope, receive, send)
+            if not is_known:
+                await send(message)
+
+        await self._app(scope, receive, send_on)
 
 
 def check_version(version: str, wanted: str) -> None:

@@ -2,11 +2,13 @@
 
 import hashlib
 import secrets
+from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
 import structlog
 
+from services.auth.issuer import issue
 from services.auth.keyring import Keyring
 from shared.bus import payloads
 from shared.clock import Clock
@@ -22,7 +24,7 @@ WITH_SECRET: Final = (scram.NAME, cram_md5.NAME, plain.NAME)
 
 
 class Minter:
-    """Answers `auth.mint`. Raises Conflict, ValueError for ids that are none, and the database's errors."""
+    """Answers `auth.mint`. Raises Conflict, BadRequest, ValueError for ids that are none, and the database's errors."""
 
     def __init__(self, credentials: Credentials, keyring: Keyring, clock: Clock) -> None:
         self._credentials = credentials
@@ -35,8 +37,11 @@ class Minter:
             return await self._rotate(request, CredentialId(UUID(request.credential_id)))
         credential_id = CredentialId(self._clock.new_id())
         authcid = request.authcid or f"odmr-{credential_id.hex[-12:]}"
-        secret = "" if request.certificate else self._clock.new_secret()
-        mechanisms = (external.NAME,) if request.certificate else request.mechanisms or WITH_SECRET
+        certificate = request.certificate
+        if request.certificate_request:
+            certificate = issue(request.certificate_request, authcid, self._clock.now())
+        secret = "" if certificate else self._clock.new_secret()
+        mechanisms = (external.NAME,) if certificate else request.mechanisms or WITH_SECRET
         credential = Credential(
             credential_id,
             CustomerId(UUID(request.customer_id)),
@@ -44,14 +49,16 @@ class Minter:
             mechanisms,
             sealed_secret=self._sealed_secret(secret, mechanisms, credential_id),
             sealed_scram=self._sealed_scram(secret, secrets.token_bytes(scram.SALT_SIZE), credential_id),
-            certificate=request.certificate or None,
-            certificate_sha256=hashlib.sha256(request.certificate).digest() if request.certificate else None,
+            certificate=certificate or None,
+            certificate_sha256=hashlib.sha256(certificate).digest() if certificate else None,
             when_empty=request.when_empty,
             aliases=request.aliases,
+            allowed_domains=request.allowed_domains,
         )
         await self._credentials.add(credential)
         log.info("credential.created", credential_id=str(credential_id), customer_id=request.customer_id)
-        return payloads.MintAnswer(request.request_id, str(credential_id), authcid, secret)
+        issued = certificate if request.certificate_request else b""
+        return payloads.MintAnswer(request.request_id, str(credential_id), authcid, secret, issued)
 
     async def _rotate(self, request: payloads.MintRequest, credential_id: CredentialId) -> payloads.MintAnswer:
         """The salt stays, so that an onlooker's challenge does not tell that the secret changed."""
@@ -63,7 +70,10 @@ class Minter:
         sealed_scram = self._sealed_scram(secret, salt, credential_id)
         assert sealed_scram is not None
         await self._credentials.replace_secrets(
-            credential_id, self._sealed_secret(secret, known.mechanisms, credential_id), sealed_scram
+            credential_id,
+            self._sealed_secret(secret, known.mechanisms, credential_id),
+            sealed_scram,
+            timedelta(seconds=request.overlap_seconds),
         )
         log.info("credential.rotated", credential_id=str(credential_id))
         return payloads.MintAnswer(request.request_id, str(credential_id), known.authcid, secret)

@@ -4,6 +4,7 @@ from uuid import UUID
 
 import structlog
 
+from services.auth.issuer import BadRequest
 from services.auth.minter import Minter
 from services.auth.verifier import Channel, Proven, Verifier
 from shared.bus import payloads
@@ -100,6 +101,8 @@ class Responder:
             return None
         try:
             return payloads.encode(await self._minter.mint(request))
+        except BadRequest:
+            return payloads.encode(payloads.MintAnswer(request.request_id, error="bad_request"))
         except Conflict:
             return payloads.encode(payloads.MintAnswer(request.request_id, error="conflict"))
         except Exception:

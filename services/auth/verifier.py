@@ -1,7 +1,8 @@
 """Decides SASL steps. A function of the transcript, the credentials and the time: any replica answers, none remembers.
 
 RFC 2195, 4422, 4616, 5802. Security: the only reader of secrets. Denied says nothing of why, and a name that is not there
-takes the same path with a decoy. Failures are counted by source and name; too many are Unavailable for a while.
+takes the same path with a decoy. While a rotation overlaps the
+former secret proves it, too. Failures are counted by source and name; too many are Unavailable for a while.
 """
 
 import asyncio
@@ -138,16 +139,19 @@ class Verifier:
         final = scram.parse_client_final(responses[1])
         if final is None or not self._nonces.is_ours(nonce, purpose):
             return Denied()
-        keys_used: list[scram.Keys] = []
+        keys = self._keyring.scram_keys_of(None, first.authcid)
 
         async def proves(credential: Credential | None) -> bool:
-            keys_used.append(self._keyring.scram_keys_of(credential, first.authcid))
-            return scram.is_proof(first, challenge, final, keys_used[0])
+            nonlocal keys
+            tried = self._keyring.scram_keys_of(credential, first.authcid)
+            is_proof = scram.is_proof(first, challenge, final, tried)
+            keys = tried if is_proof else keys
+            return is_proof
 
         verdict = await self._decide(first.authcid, scram.NAME, channel, proves)
         if not isinstance(verdict, Proven):
             return verdict
-        proof = scram.server_final(first, challenge, final, keys_used[0])
+        proof = scram.server_final(first, challenge, final, keys)
         if len(responses) == 2:  # RFC 4954 4 has no data with success: the proof is a challenge, its answer is empty
             return Continue(proof)
         is_over = len(responses) == 3 and responses[2] == b"" and transcript.challenges[2] == proof
@@ -171,9 +175,13 @@ class Verifier:
         if response is None or response.authzid not in ("", response.authcid):
             return Denied()
 
+        derived: scram.Keys | None = None
+
         async def proves(credential: Credential | None) -> bool:
+            nonlocal derived
             keys = self._keyring.scram_keys_of(credential, response.authcid)
-            derived = await asyncio.to_thread(scram.derive, response.secret, keys.salt, keys.iterations)
+            if derived is None:  # once: a rotation keeps the salt
+                derived = await asyncio.to_thread(scram.derive, response.secret, keys.salt, keys.iterations)
             return self._keyring.are_same(derived, keys)
 
         return await self._decide(response.authcid, plain.NAME, channel, proves)
@@ -195,8 +203,9 @@ class Verifier:
         if await self._throttle.is_closed(channel.peer, authcid):
             return Unavailable()
         credential = await self._store.find(authcid)
-        is_proof = await proves(credential)
-        if credential is None or not is_proof or mechanism not in credential.mechanisms:
+        former = credential.former if credential else None
+        is_proof, is_former = await proves(credential), await proves(former)  # both, so that it takes the same time
+        if credential is None or not (is_proof or (former and is_former)) or mechanism not in credential.mechanisms:
             await self._throttle.failed(channel.peer, authcid)
             return Denied()
         await self._throttle.passed(channel.peer, authcid)

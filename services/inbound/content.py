@@ -39,6 +39,10 @@ class IncomingContent:
         """More than SIZE came; the rest is read and thrown away."""
         return self._received > self._max_size
 
+    def limit(self, size: int | None) -> None:
+        """Takes no more octets than that; None is no limit of its own."""
+        self._max_size = min(self._max_size, size or self._max_size)
+
     async def prepend(self, lines: bytes) -> None:
         """Our own header lines, before anything of the sender's."""
         await self._keep(lines)

@@ -19,7 +19,16 @@ class Quotas:
     def __init__(self, hosted: HostedDomains, clock: Clock) -> None:
         self._hosted = hosted
         self._clock = clock
-        self._full_until: dict[UUID, tuple[bool, float]] = {}
+        self._full_until: dict[UUID | tuple[UUID, str], tuple[bool, float]] = {}
+
+    async def is_hour_full(self, domain: HostedDomain) -> bool:
+        """Whether the customer got in this hour what its plan has for one."""
+        if domain.plan_max_per_hour is None:
+            return False
+        key = (domain.customer_id, "hour")
+        if not self._is_known(key):
+            self._note(key, await self._hosted.received_this_hour(domain.customer_id) >= domain.plan_max_per_hour)
+        return self._full_until[key][0]
 
     async def is_full(self, domain: HostedDomain) -> bool:
         """Errors of the database pass through: the sender hears 451."""
@@ -39,10 +48,10 @@ class Quotas:
         rows, octets = await self._hosted.waiting(domains, max_messages)
         return rows == max_messages or (max_bytes is not None and octets >= max_bytes)
 
-    def _is_known(self, key: UUID) -> bool:
+    def _is_known(self, key: UUID | tuple[UUID, str]) -> bool:
         return self._clock.monotonic() < self._full_until.get(key, (False, 0.0))[1]
 
-    def _note(self, key: UUID, is_full: bool) -> None:
+    def _note(self, key: UUID | tuple[UUID, str], is_full: bool) -> None:
         if len(self._full_until) >= _MOST:
             self._full_until.clear()
         self._full_until[key] = is_full, self._clock.monotonic() + MAX_QUOTA_AGE

@@ -197,13 +197,13 @@ class InboundConnection(Line):
             return
         try:
             command = parse_mail(argument)
-            envelope = Envelope(
-                command.path, notification.of_mail(command.parameters), "SMTPUTF8" in command.parameters
-            )
+            dsn_parameters = notification.of_mail(command.parameters)
         except BadSyntax as error:
             await self._refuse(_syntax_reply(error), str(error))
             return
         refusal = policy.refuse_mail(command, self._parts.max_message)
+        size = 0 if refusal is not None else int(command.parameters.get("SIZE", "0"))
+        envelope = Envelope(command.path, dsn_parameters, "SMTPUTF8" in command.parameters, size)
         transaction = Transaction(self._parts, Peer(self._address, helo), envelope, self._protocol_name(session))
         refusal = refusal or self._parts.space.refusal or await transaction.check_reverse_path()
         if refusal is not None:

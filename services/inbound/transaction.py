@@ -31,11 +31,12 @@ MAX_HELO: Final = 255
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """What MAIL said. `dsn_parameters` in wire form (shared.protocol.notification)."""
+    """What MAIL said: `size` as SIZE told it, else 0; `dsn_parameters` in wire form (shared.protocol.notification)."""
 
     reverse_path: Path
     dsn_parameters: str = ""
     is_smtputf8: bool = False
+    size: int = 0
 
 
 class Transaction:
@@ -76,11 +77,17 @@ class Transaction:
             return r.S450_SUSPENDED if hosted.receiving == "tempfail" else r.S550_SUSPENDED
         if not hosted.knows:
             return r.S550_UNKNOWN_RECIPIENT
+        most = hosted.plan_max_message_bytes
+        if most is not None and self.envelope.size > most:
+            return r.S552_TOO_BIG
+        if await self._parts.quotas.is_hour_full(hosted):
+            return r.S450_HOUR_IS_FULL
         if await self._parts.quotas.is_full(hosted):
             return r.S452_MAILBOX_FULL
         for check in self._parts.checks:
             if (refusal := await check.forward_path(self._peer, path)) is not None:
                 return refusal
+        self._content.limit(most)
         key = f"{path.local_part}@{hosted.name}"
         if key not in self._recipients:
             recipient_id = RecipientId(self._parts.clock.new_id())

@@ -70,7 +70,8 @@ class KeyAnswer(msgspec.Struct, frozen=True):
 class MintRequest(msgspec.Struct, frozen=True):
     """Make a credential, or with `credential_id` a new secret for that one. An empty authcid asks auth to choose one.
 
-    `certificate` (DER) makes one for EXTERNAL, which has no secret.
+    `certificate` (DER) makes one for EXTERNAL, which has no secret; so does `certificate_request` (PKCS #10, DER), for
+    which auth makes the certificate. Of a rotation the former secret is good for `overlap_seconds` more.
     """
 
     request_id: str
@@ -78,19 +79,24 @@ class MintRequest(msgspec.Struct, frozen=True):
     authcid: str = ""
     mechanisms: tuple[str, ...] = ()
     certificate: bytes = b""
+    certificate_request: bytes = b""
     when_empty: str = "refuse"
     aliases: tuple[str, ...] = ()
+    allowed_domains: tuple[str, ...] = ()
+    overlap_seconds: int = 0
     credential_id: str = ""
     version: int = VERSION
 
 
 class MintAnswer(msgspec.Struct, frozen=True):
-    """The credential with its secret, told once; or `error`: conflict, not_found or unavailable."""
+    """The credential with its secret, told once, or with its certificate (DER); or `error`: conflict, not_found,
+    bad_request (the certificate request is none, or is not signed by its key) or unavailable."""
 
     request_id: str
     credential_id: str = ""
     authcid: str = ""
     secret: str = ""
+    certificate: bytes = b""
     error: str = ""
 
     def __repr__(self) -> str:

@@ -81,6 +81,9 @@ S450_NOT_YOURS: Final = _say(450, "4.7.1", "ATRN request refused")  # RFC 2645 5
 S450_TOO_OFTEN: Final = _say(450, "4.7.0", "You ask too often, try again later")  # RFC 2645 5.2.1
 S450_TOO_MANY_SESSIONS: Final = _say(450, "4.7.0", "Too many sessions of yours, try again later")
 S450_BUSY: Final = _say(450, "4.7.0", "Another session has your mail, try again later")  # RFC 2645 7
+S450_HOUR_IS_FULL: Final = _say(
+    450, "4.7.1", "Too much mail for this recipient's provider plan in this hour; try again later"
+)
 S450_SUSPENDED: Final = _say(450, "4.2.1", "Mail for that domain is not taken now; try again later")
 S450_TAKEN_ELSEWHERE: Final = _say(450, "4.3.0", "Another connection is taking that message, try again later")
 S451_CANNOT_TURN: Final = _say(451, "4.3.0", "Unable to process ATRN request now")  # RFC 2645 7

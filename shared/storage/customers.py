@@ -1,17 +1,17 @@
 """Customers, as a principal may see them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, insert, select, update
+from sqlalchemy import ColumnElement, delete, func, insert, select, update
 
 from shared.domain.access import Principal
 from shared.domain.names import CustomerId
 from shared.storage.reading import VERSION, Changed, Nouns, Tells, newest_first, visible_to
-from shared.storage.tables import credentials, customers, domains, recipients
+from shared.storage.tables import credentials, customers, domains, events, recipients
 
 #: States of a recipient in which its mail is kept.
 _KEPT: Final = ("queued", "leased", "held")
@@ -19,7 +19,8 @@ _KEPT: Final = ("queued", "leased", "held")
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """Whose mail it is. `suspended_for` says why, while the state is suspended; `receiving` what senders hear then.
+    """Whose mail it is. `suspended_for` says why, while the state is suspended; `receiving` what senders hear then, and
+    `resume_at` when it ends by itself.
 
     A terminated customer's mail is deleted at `purge_at`. One that is expected every so often is absent when it was not
     connected for that long.
@@ -33,6 +34,7 @@ class Customer:
     state: str
     suspended_for: str
     receiving: str
+    resume_at: datetime | None
     purge_at: datetime | None
     expected_every_seconds: int | None
     absent_since: datetime | None
@@ -98,9 +100,9 @@ class Customers(Nouns):
         )
         return await self._update(customer, changes, told, VERSION(customers) == customer.version)
 
-    async def suspend(self, customer: Customer, reason: str, receiving: str) -> Customer:
+    async def suspend(self, customer: Customer, reason: str, receiving: str, until: datetime | None) -> Customer:
         """Its mail is kept and not given out: ATRN gets 450, and sessions that run come to an end. Idempotent."""
-        changes = {"state": "suspended", "suspended_for": reason, "receiving": receiving}
+        changes = {"state": "suspended", "suspended_for": reason, "receiving": receiving, "resume_at": until}
         if all(getattr(customer, name) == value for name, value in changes.items()):
             return customer
         return await self._update(customer, changes, "customer.suspended", _c.state != "terminated")
@@ -109,20 +111,31 @@ class Customers(Nouns):
         """Its mail is given out again. Idempotent."""
         if customer.state == "active":
             return customer
-        changes = {"state": "active", "suspended_for": "", "receiving": "hold"}
+        changes = {"state": "active", "suspended_for": "", "receiving": "hold", "resume_at": None}
         return await self._update(customer, changes, "customer.resumed", _c.state != "terminated")
 
     async def terminate(self, customer: Customer, purge_after: timedelta) -> Customer:
         """No mail is taken or given out, no credential works, and what is kept is deleted after a time. Idempotent."""
         if customer.state == "terminated":
             return customer
-        changes = {"state": "terminated", "suspended_for": "", "purge_at": func.now() + purge_after}
+        changes = {
+            "state": "terminated", "suspended_for": "", "resume_at": None, "purge_at": func.now() + purge_after,
+        }  # fmt: skip
         revoked = (
             update(credentials)
             .where(credentials.c.customer_id == customer.id, credentials.c.revoked_at.is_(None))
             .values(revoked_at=func.now())
         )
         return await self._update(customer, changes, "customer.terminated", _c.state != "terminated", also=revoked)
+
+    async def undo(self, customer: Customer) -> None:
+        """Takes back one that was made a moment ago and has no mail: as if nobody had asked."""
+        async with self._engine.begin() as connection:
+            for table in (credentials, domains):
+                await connection.execute(delete(table).where(table.c.customer_id == customer.id))
+            await connection.execute(delete(customers).where(_c.id == customer.id))
+            told = Tells("customer.terminated", customer.id, "it could not be made whole")
+            await connection.execute(insert(events).values(**asdict(told)))
 
     async def holdings(self, customer: Customer) -> Holdings:
         """Exact counts, now."""

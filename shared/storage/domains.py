@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Select, delete, exists, func, insert, sele
 from shared.domain.access import Principal
 from shared.domain.names import CustomerId, DomainId, DomainName
 from shared.storage.reading import VERSION, Changed, Conflict, Nouns, Tells, newest_first, visible_to
-from shared.storage.tables import customers, domain_recipients, domains, plans, recipients
+from shared.storage.tables import customers, domain_recipients, domains, plans, recipients, refused_recipients
 
 #: States of a recipient in which its mail is on its way.
 _WAITING: Final = ("queued", "leased")
@@ -20,6 +20,7 @@ _POLICIES: Final = {
     "fail_after_seconds": 14400,
     "eight_bit": "hold",
     "unknown_recipients": "accept",
+    "learn_refusals_seconds": 0,
     "retention_days": None,
     "delay_notice_seconds": 0,
     "when_refused": "fail",
@@ -33,7 +34,8 @@ class Domain:
     """A name that we take mail for, and its policies.
 
     `fail_after_seconds`: how long a 5xx before the content is no end. `eight_bit`: hold or send what a server without
-    8BITMIME may not take. `unknown_recipients`: accept or reject who is not in the domain's list. `retention_days`: when
+    8BITMIME may not take. `unknown_recipients`: accept or reject who is not in the domain's list; `learn_refusals_seconds`:
+    how long whom the customer's server does not know is refused at once, 0 not at all. `retention_days`: when
     mail that nobody fetched expires; None as the plan says. `delay_notice_seconds`: when senders hear that it still waits;
     0 never. `when_refused`: fail (with a DSN) or hold what the server refuses for good. `max_messages` and `max_bytes`:
     what may wait; None for no limit. `verified_at`: when its DNS showed that it is the customer's.
@@ -45,6 +47,7 @@ class Domain:
     fail_after_seconds: int
     eight_bit: str
     unknown_recipients: str
+    learn_refusals_seconds: int
     retention_days: int | None
     delay_notice_seconds: int
     when_refused: str
@@ -66,6 +69,15 @@ class QueueFigures:
     messages: dict[str, int]
     octets: dict[str, int]
     oldest_received_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedRecipient:
+    """Whom the customer's server did not know, what it said, and until when that is believed."""
+
+    local_part: str
+    reply: str
+    until: datetime
 
 
 _c = domains.c
@@ -150,6 +162,22 @@ class Domains(Nouns):
             await connection.execute(delete(domain_recipients).where(domain_recipients.c.domain_id == domain_id))
             if rows:
                 await connection.execute(insert(domain_recipients), rows)
+
+    async def refused_of(self, domain_id: DomainId, after: str, limit: int) -> list[RefusedRecipient]:
+        """Whom the customer's server did not know, by name, those behind `after`."""
+        f = refused_recipients.c
+        query = select(f.local_part, f.reply, f.until).where(
+            f.domain_id == domain_id, f.local_part > after, f.until > func.now()
+        )
+        return [RefusedRecipient(**row) for row in await self._all(query.order_by(f.local_part).limit(limit))]
+
+    async def forget_refused(self, domain_id: DomainId, local_part: str | None) -> None:
+        """One of them, or all: mail is taken for them again."""
+        statement = delete(refused_recipients).where(refused_recipients.c.domain_id == domain_id)
+        if local_part is not None:
+            statement = statement.where(refused_recipients.c.local_part == local_part.lower())
+        async with self._engine.begin() as connection:
+            await connection.execute(statement)
 
     async def queue(self, domain_id: DomainId) -> QueueFigures:
         """What the spool holds for a domain that the caller has found."""

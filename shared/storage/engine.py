@@ -1,9 +1,10 @@
 """Connections to PostgreSQL: an asyncpg pool for the spool, a SQLAlchemy engine for the nouns."""
 
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import asyncpg
-from sqlalchemy import text
+from sqlalchemy import event, text
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 #: Seconds until a statement counts as hung. RELIABILITY P2: 451 within 5 s.
@@ -42,15 +43,27 @@ def sqlalchemy_url(database_url: str) -> str:
 
 def create_engine(database_url: str, *, size: int = 4) -> AsyncEngine:
     """For customers, domains, credentials and what the API reads."""
-    return create_async_engine(
+    engine = create_async_engine(
         sqlalchemy_url(database_url),
         pool_size=size,
         max_overflow=0,
-        pool_pre_ping=True,
         hide_parameters=True,  # an error that is logged shows no secret, sealed or not
         pool_timeout=STATEMENT_TIMEOUT,
         connect_args={"timeout": CONNECT_TIMEOUT, "command_timeout": STATEMENT_TIMEOUT},
     )
+    event.listen(engine.sync_engine, "checkout", _is_open)
+    return engine
+
+
+def _is_open(connection: Any, _record: object, _proxy: object) -> None:
+    """A connection that the server has closed meanwhile is not given out. pool_pre_ping would ask the server each time."""
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError("the server has closed the connection")
+
+
+def reading(engine: Engine) -> Engine:
+    """The same connections for single statements that only read: without BEGIN and ROLLBACK, each a round trip."""
+    return engine.execution_options(isolation_level="AUTOCOMMIT")
 
 
 async def answers(pool: Pool) -> bool:
@@ -65,7 +78,7 @@ async def database_size(pool: Pool) -> int:
 
 async def engine_answers(engine: AsyncEngine) -> bool:
     """The same of an engine."""
-    async with engine.connect() as connection:
+    async with reading(engine).connect() as connection:
         return bool((await connection.execute(text("SELECT true"))).scalar())
 
 

@@ -87,6 +87,15 @@ WHERE (e.xid, e.id) > (CAST(CAST(:xid AS text) AS xid8), CAST(:id AS uuid))
 ORDER BY e.xid, e.id LIMIT :limit
 """
 
+_FIND: Final = """
+SELECT e.id, e.at, e.type, e.customer_id, c.external_id, e.message_id, e.recipient_id, e.session_id, e.detail,
+    e.xid::text AS xid
+FROM events e LEFT JOIN customers c ON c.id = e.customer_id
+WHERE e.id = :id AND e.at BETWEEN to_timestamp(CAST(:since AS float8)) AND to_timestamp(CAST(:until AS float8)) AND {visible}
+"""
+#: Seconds around the time that an id has.
+_AROUND: Final = 0.002
+
 
 class EventLog(Nouns):
     """Reads it."""
@@ -101,6 +110,19 @@ class EventLog(Nouns):
         }  # fmt: skip
         query = text(_PAGE.format(visible=VISIBLE[principal.role])).bindparams(**values)
         return [event_of(row) for row in await self._all(query)]
+
+    async def find(self, principal: Principal, event_id: UUID) -> Event | None:
+        """The event, or None when there is none that the principal may see."""
+        at = (event_id.int >> 80) / 1000
+        since, until = (at - _AROUND, at + _AROUND) if event_id.version == 7 else (0.0, 1e11)  # of before version 0005
+        values = {
+            "id": event_id,
+            "since": since,
+            "until": until,
+            **({"me": principal.customer_id} if principal.role is not Role.OPERATOR else {}),
+        }
+        rows = await self._all(text(_FIND.format(visible=VISIBLE[principal.role])).bindparams(**values))
+        return event_of(rows[0]) if rows else None
 
     async def now(self) -> Position:
         """Where a reader begins that wants only what comes."""

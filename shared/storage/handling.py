@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.domain.access import Principal, Role
 from shared.domain.names import DomainId, MessageId
+from shared.storage.engine import reading
 
 #: How long a hold lasts that names no end, and at most. What is held does not expire meanwhile.
 HOLD_TIME: Final = timedelta(days=14)
@@ -92,6 +93,7 @@ class Handlings:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        self._reads = reading(engine)
 
     async def handle(
         self, principal: Principal, message_id: MessageId, handling: Handling, reason: str, until: timedelta = HOLD_TIME
@@ -118,7 +120,7 @@ class Handlings:
             "back_off": handling is Handling.RETRY,
         }
         if dry_run:
-            async with self._engine.connect() as connection:
+            async with self._reads.connect() as connection:
                 row = (await connection.execute(text(_COUNT), which)).mappings().one()
             return Moved(row["recipients"], row["octets"])
         values = {**_values(principal, handling, reason, until), **which}

@@ -12,7 +12,8 @@ class HostedDomain:
     """A domain that we take mail for. `knows` says whether it takes mail for the local part that was asked for.
 
     `max_messages` and `max_bytes` bound what may wait for it, those of the plan for all domains of the customer; None for no
-    limit. `receiving`: hold mail, or tempfail or reject it while the customer is suspended.
+    limit. `plan_max_message_bytes` bounds one message, `plan_max_per_hour` what comes in an hour. `receiving`: hold mail, or
+    tempfail or reject it while the customer is suspended.
     """
 
     id: DomainId
@@ -23,6 +24,8 @@ class HostedDomain:
     max_bytes: int | None = None
     plan_max_messages: int | None = None
     plan_max_bytes: int | None = None
+    plan_max_message_bytes: int | None = None
+    plan_max_per_hour: int | None = None
     receiving: str = "hold"
 
 
@@ -40,9 +43,12 @@ class HostedDomains:
         """
         row = await self._pool.fetchrow(
             "SELECT d.id, d.customer_id, d.name, d.max_messages, d.max_bytes, p.max_messages AS plan_max_messages, "
-            "p.max_bytes AS plan_max_bytes, c.receiving, "
-            "d.unknown_recipients = 'accept' OR lower($2) = 'postmaster' OR EXISTS "
-            "(SELECT FROM domain_recipients r WHERE r.domain_id = d.id AND r.local_part = lower($2)) AS knows "
+            "p.max_bytes AS plan_max_bytes, p.max_message_bytes AS plan_max_message_bytes, "
+            "p.max_messages_per_hour AS plan_max_per_hour, c.receiving, lower($2) = 'postmaster' OR ("
+            "(d.unknown_recipients = 'accept' OR EXISTS "
+            "(SELECT FROM domain_recipients r WHERE r.domain_id = d.id AND r.local_part = lower($2))) AND NOT EXISTS "
+            "(SELECT FROM refused_recipients f WHERE f.domain_id = d.id AND f.local_part = lower($2) AND f.until > now())"
+            ") AS knows "
             "FROM domains d JOIN customers c ON c.id = d.customer_id LEFT JOIN plans p ON p.id = c.plan_id "
             "WHERE d.name = lower($1) AND c.state <> 'terminated' "
             "AND (NOT $3 OR d.verified_at IS NOT NULL)",
@@ -57,6 +63,16 @@ class HostedDomains:
         return [
             row["id"] for row in await self._pool.fetch("SELECT id FROM domains WHERE customer_id = $1", customer_id)
         ]
+
+    async def received_this_hour(self, customer_id: CustomerId) -> int:
+        """Messages that were taken for all domains of a customer since the hour began."""
+        count = await self._pool.fetchval(
+            "SELECT coalesce((SELECT sum(amount) FROM usage_buckets WHERE customer_id = $1 AND meter = 'messages_received' "
+            "AND hour = date_trunc('hour', now(), 'UTC')), 0) + coalesce((SELECT sum(amount) FROM usage "
+            "WHERE customer_id = $1 AND meter = 'messages_received' AND at >= date_trunc('hour', now(), 'UTC')), 0)",
+            customer_id,
+        )
+        return int(count)
 
     async def waiting(self, domain_ids: Sequence[DomainId], most: int | None) -> tuple[int, int]:
         """Rows and octets that wait for these domains; no more than `most` rows are looked at."""

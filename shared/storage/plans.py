@@ -16,7 +16,8 @@ from shared.storage.tables import customers, plans
 @dataclass(frozen=True, slots=True)
 class Plan:
     """`retention_days`: when mail that nobody fetched expires, where its domain does not say. `max_messages` and `max_bytes`:
-    what may wait for all domains of a customer. `max_sessions`: turned sessions at a time."""
+    what may wait for all domains of a customer. `max_sessions`: turned sessions at a time. `max_message_bytes`: of one
+    message; `max_messages_per_hour`: what is taken from senders in an hour by the clock."""
 
     id: UUID
     name: str
@@ -25,6 +26,8 @@ class Plan:
     max_messages: int | None
     max_bytes: int | None
     max_sessions: int | None
+    max_message_bytes: int | None
+    max_messages_per_hour: int | None
     created_at: datetime
     version: str
 

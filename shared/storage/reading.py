@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.sql.expression import or_
 
 from shared.domain.access import Principal, Role
+from shared.storage.engine import reading
 from shared.storage.tables import customers, events
 
 Q = TypeVar("Q", bound=Select[Any])
@@ -60,14 +61,15 @@ class Nouns:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        self._reads = reading(engine)
 
     async def _one(self, query: Select[Any]) -> dict[str, Any] | None:
-        async with self._engine.connect() as connection:
+        async with self._reads.connect() as connection:
             row = (await connection.execute(query)).mappings().first()
         return dict(row) if row else None
 
     async def _all(self, query: Any) -> list[Mapping[str, Any]]:
-        async with self._engine.connect() as connection:
+        async with self._reads.connect() as connection:
             return [dict(row) for row in (await connection.execute(query)).mappings()]
 
     async def _write(

@@ -60,7 +60,8 @@ RETURNING (SELECT array_agg(d.name) FROM domains d WHERE d.customer_id = c.id)
 """
 
 #: Ends rows with their dispositions. Delivered settles any row that is not terminal, even one whose lease was lost: it
-#: is a fact. All else is fenced by the lease. Counts usage and tells events for what it changed.
+#: is a fact. All else is fenced by the lease. Counts usage and tells events for what it changed, and where its domain wants
+#: that, remembers who is not known there: RFC 3463 5.1.1 to 5.1.6.
 _SETTLE: Final = """
 WITH input AS (
     SELECT * FROM unnest($2::uuid[], $3::text[], $4::float8[], $5::text[], $6::boolean[], $7::boolean[], $9::boolean[],
@@ -77,13 +78,22 @@ WITH input AS (
     FROM input i
     WHERE r.id = i.id
         AND (r.lease_id = $1 OR (i.state = 'delivered' AND r.state NOT IN ('delivered', 'failed', 'expired', 'deleted')))
-    RETURNING r.id, r.message_id, r.customer_id, r.domain_id, r.size, r.state, r.last_reply, i.tried
+    RETURNING r.id, r.message_id, r.customer_id, r.domain_id, r.size, r.state, r.last_reply, i.tried,
+        left(r.forward_path, -1 - length(r.domain)) AS local_part
 ), counted AS (
     INSERT INTO usage (customer_id, domain_id, meter, amount)
     SELECT customer_id, domain_id, meter, sum(amount)
     FROM changed, LATERAL (VALUES ('messages_delivered', 1::bigint), ('bytes_delivered', size)) AS d(meter, amount)
     WHERE state = 'delivered'
     GROUP BY customer_id, domain_id, meter
+), learned AS (
+    INSERT INTO refused_recipients (domain_id, local_part, reply, until)
+    SELECT DISTINCT ON (d.id, lower(c.local_part)) d.id, lower(c.local_part), c.last_reply,
+        now() + make_interval(secs => d.learn_refusals_seconds)
+    FROM changed c JOIN domains d ON d.id = c.domain_id
+    WHERE c.state = 'failed' AND d.learn_refusals_seconds > 0 AND c.last_reply ~ '^55[0-9] 5\\.1\\.[1-6] '
+        AND lower(c.local_part) <> 'postmaster'
+    ON CONFLICT (domain_id, local_part) DO UPDATE SET reply = EXCLUDED.reply, until = EXCLUDED.until
 ), told AS (
     INSERT INTO events (type, customer_id, message_id, recipient_id, session_id, detail)
     SELECT CASE state WHEN 'queued' THEN 'message.deferred' ELSE 'message.' || state END,

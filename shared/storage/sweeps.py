@@ -236,6 +236,34 @@ ABSENT: Final = Sweep(
     """,
 )
 
+#: Resumes customers whose suspension is over.
+RESUME: Final = Sweep(
+    "resume",
+    366_0014,
+    """
+    WITH over AS (
+        SELECT id FROM customers WHERE resume_at <= now() AND state = 'suspended' LIMIT $1 FOR UPDATE SKIP LOCKED
+    ), resumed AS (
+        UPDATE customers c SET state = 'active', suspended_for = '', receiving = 'hold', resume_at = NULL
+        FROM over WHERE c.id = over.id RETURNING c.id
+    ), told AS (
+        INSERT INTO events (type, customer_id, detail) SELECT 'customer.resumed', id, 'the suspension is over' FROM resumed
+    )
+    SELECT id FROM resumed
+    """,
+)
+
+#: Forgets refusals that were learned long enough ago: the recipient may be there by now.
+REFUSALS: Final = Sweep(
+    "refusals",
+    366_0015,
+    """
+    DELETE FROM refused_recipients WHERE (domain_id, local_part) IN (
+        SELECT domain_id, local_part FROM refused_recipients WHERE until <= now() LIMIT $1)
+    RETURNING domain_id
+    """,
+)
+
 #: Forgets answers that were kept for repeated requests (shared.storage.idempotency).
 ANSWERS: Final = Sweep(
     "answers",
@@ -262,7 +290,8 @@ EVENTS: Final = Sweep(
 )
 
 ALL: Final = (
-    RESCUER, RELEASE, EXPIRY, REAPER, ORPHANS, ROLL_UP, FAILURES, NOTICES, PURGE, PURGED, ABSENT, ANSWERS, EVENTS,
+    RESCUER, RELEASE, EXPIRY, REAPER, ORPHANS, ROLL_UP, FAILURES, NOTICES, PURGE, PURGED, ABSENT, RESUME, REFUSALS, ANSWERS,
+    EVENTS,
 )  # fmt: skip
 
 

@@ -33,6 +33,7 @@ customers = Table(
     Column("suspended_for", Text, nullable=False),
     Column("metadata", JSONB, nullable=False),
     Column("receiving", Text, nullable=False),
+    Column("resume_at", _WHEN),
     Column("purge_at", _WHEN),
     Column("expected_every_seconds", Integer),
     Column("absent_since", _WHEN),
@@ -50,6 +51,8 @@ plans = Table(
     Column("max_messages", BigInteger),
     Column("max_bytes", BigInteger),
     Column("max_sessions", Integer),
+    Column("max_message_bytes", BigInteger),
+    Column("max_messages_per_hour", Integer),
     Column("created_at", _WHEN, nullable=False),
 )
 
@@ -62,6 +65,7 @@ domains = Table(
     Column("fail_after_seconds", Integer, nullable=False),
     Column("eight_bit", Text, nullable=False),
     Column("unknown_recipients", Text, nullable=False),
+    Column("learn_refusals_seconds", Integer, nullable=False),
     Column("retention_days", Integer),
     Column("delay_notice_seconds", Integer, nullable=False),
     Column("when_refused", Text, nullable=False),
@@ -78,6 +82,15 @@ domain_recipients = Table(
     Column("local_part", Text, primary_key=True),
 )
 
+refused_recipients = Table(
+    "refused_recipients",
+    metadata,
+    Column("domain_id", Uuid, primary_key=True),
+    Column("local_part", Text, primary_key=True),
+    Column("reply", Text, nullable=False),
+    Column("until", _WHEN, nullable=False),
+)
+
 credentials = Table(
     "credentials",
     metadata,
@@ -91,6 +104,10 @@ credentials = Table(
     Column("mechanisms", ARRAY(Text), nullable=False),
     Column("when_empty", Text, nullable=False),
     Column("aliases", ARRAY(Text), nullable=False),
+    Column("allowed_domains", ARRAY(Text), nullable=False),
+    Column("former_sealed_secret", LargeBinary),
+    Column("former_sealed_scram", LargeBinary),
+    Column("former_until", _WHEN),
     Column("last_atrn_at", _WHEN),
     Column("created_at", _WHEN, nullable=False),
     Column("revoked_at", _WHEN),
@@ -109,6 +126,8 @@ api_keys = Table(
     Column("scopes", ARRAY(Text), nullable=False),
     Column("created_at", _WHEN, nullable=False),
     Column("revoked_at", _WHEN),
+    Column("last_used_at", _WHEN),
+    Column("expires_at", _WHEN),
 )
 
 sessions = Table(

@@ -7,6 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.domain.throttle import MEMORY, doors_of
+from shared.storage.engine import reading
 
 #: How many failures each door saw, and how long ago the last was.
 _LOOK: Final = text("""
@@ -27,11 +28,12 @@ class AuthFailures:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        self._reads = reading(engine)
 
     async def is_closed(self, peer: str, authcid: str) -> bool:
         """Whether one of the doors is closed now."""
         doors = doors_of(peer, authcid)
-        async with self._engine.connect() as connection:
+        async with self._reads.connect() as connection:
             rows = (await connection.execute(_LOOK, {"doors": sorted(doors)})).all()
         return any(timedelta(0) <= ago < doors[bytes(door)].wait(failures) for door, failures, ago in rows)
 

@@ -158,11 +158,11 @@ def failures_of(notice: bytes) -> list[tuple[str, str, str]]:
 
 
 def _spans(faults: list[Entry]) -> list[tuple[float, float, str]]:
-    """When each fault was on; its name is for whoever reads of a violation."""
-    spans, begun = [], 0.0
+    """When each fault was on, one may begin while another is; its name is for whoever reads of a violation."""
+    spans, begun = [], {}
     for entry in faults:
         if entry["phase"] == "begins":
-            begun = entry["at"]
+            begun[entry["fault"]] = entry["at"]
         else:
-            spans.append((begun, entry["at"], entry["fault"]))
+            spans.append((begun[entry["fault"]], entry["at"], entry["fault"]))
     return spans

@@ -3,6 +3,7 @@
 import hashlib
 import re
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from localserve.children import Child, Program
@@ -38,13 +39,26 @@ CUSTOMERS = (
 
 
 class CustomersServer:
-    """Takes mail for one customer, refuses what says so, and now and then drops the line when it has heard the last dot."""
+    """Takes mail for one customer, refuses what says so, and now and then drops the line when it has heard the last dot.
+
+    `cut`, when it is set, ends the connectors in the middle of a content, once a message that asks for it.
+    """
+
+    cut: Callable[[], None] | None = None
 
     def __init__(self, customer: str, ledger: Ledger) -> None:
         self._customer = customer
         self._ledger = ledger
         self._dropped: set[tuple[str, tuple[str, ...]]] = set()
-        self.sink = Sink(self._answer)
+        self._cut: set[bytes] = set()
+        self.sink = Sink(self._answer, hear_part=self._hear_part)
+
+    def _hear_part(self, part: bytes) -> None:
+        found = re.search(rb"\r\nMessage-ID: (\S+)\r\nX-Chaos: cut\r\n", part)
+        if self.cut is not None and found and found[1] not in self._cut:
+            self._cut.add(found[1])
+            self.cut()
+            raise ConnectionResetError("a server that is cut off in the middle of a content")
 
     def _answer(self, message: Received) -> Reply:
         self.sink.messages.clear()  # the ledger has them

@@ -78,11 +78,11 @@ class Faults:
     async def dependency(self, what: str) -> None:
         """One of DEPENDENCIES."""
         who, _, how = what.partition(" ")
+        if who == "connector":
+            for customer in self._pipes:
+                self.kill_connectors(customer, 1)
+            return
         async with self._written(what):
-            if who == "connector":
-                for customer in self._pipes:
-                    _signal(customer.children[0].pid, signal.SIGKILL)
-                return
             child = self._provider.child(who)
             pid, starts = child.pid, child.starts
 
@@ -102,6 +102,13 @@ class Faults:
                 for one in frozen:
                     _signal(one, signal.SIGCONT)
             await self._provider.answers()
+
+    def kill_connectors(self, customer: Customer, count: int | None = None) -> None:
+        """Ends so many of a customer's connectors, or all, at once."""
+        self._ledger.write(fault="connector killed", phase="begins")
+        for child in customer.children[:count]:
+            _signal(child.pid, signal.SIGKILL)
+        self._ledger.write(fault="connector killed", phase="is over")
 
     def _freeze(self, how: str) -> float:
         if "give up" in how:

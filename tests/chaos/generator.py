@@ -15,6 +15,10 @@ from tests.waiting import lasts
 REPLY_TIME = 20.0
 RETRY_AFTER = 0.2
 SENDERS = 8
+#: Each so-manieth message is larger than all that the sockets on its way hold (tcp_rmem and tcp_wmem: 6 and 4 MiB, twice), for a
+#: customer whose connector dies in the middle of it.
+CUT_EVERY = 500
+CUT_SIZE = 24 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +35,13 @@ class Mail:
         return hashlib.sha256(self.content).hexdigest()
 
 
-def make_mail(number: int, domains: list[str], seed: int) -> Mail:
+def make_mail(number: int, domains: list[str], cut: str, seed: int) -> Mail:
     """Message `number` of a run: one to three recipients, some dots, now and then large, now and then one that is refused."""
     chance = random.Random(f"{seed}-{number}")
     name = f"m{number}"
+    if number % CUT_EVERY == CUT_EVERY - 1:
+        line = b"z" * 70 + b"\r\n"
+        return Mail(name, (f"u0@{cut}",), _header(name, "cut").encode() + line * (CUT_SIZE // len(line)))
     count = chance.choice((1, 1, 1, 2, 3))
     paths = tuple(f"u{i}@{chance.choice(domains)}" for i in range(count))
     kind = "refuse" if chance.random() < 0.05 else "drop" if chance.random() < 0.03 else "keep"
@@ -43,8 +50,11 @@ def make_mail(number: int, domains: list[str], seed: int) -> Mail:
     ]
     if chance.random() < 0.01:
         lines += ["z" * 70] * 6_000
-    text = "\r\n".join((f"Message-ID: <{name}@remote.example>", f"X-Chaos: {kind}", "", *lines, ""))
-    return Mail(name, paths, text.encode())
+    return Mail(name, paths, (_header(name, kind) + "\r\n".join((*lines, ""))).encode())
+
+
+def _header(name: str, kind: str) -> str:
+    return f"Message-ID: <{name}@remote.example>\r\nX-Chaos: {kind}\r\n\r\n"
 
 
 class _Left(Exception):
@@ -94,9 +104,11 @@ class _Session:
 class Generator:
     """Sends numbered messages, each until it is acknowledged or refused for good."""
 
-    def __init__(self, port: int, domains: list[str], ledger: Ledger, seed: int) -> None:
+    def __init__(self, port: int, domains: list[str], cut: str, ledger: Ledger, seed: int) -> None:
+        """`cut`: that of the domains whose connectors die in the middle of a content."""
         self._port = port
         self._domains = domains
+        self._cut = cut
         self._ledger = ledger
         self._seed = seed
         self._next = 0
@@ -109,7 +121,7 @@ class Generator:
     async def _one_sender(self, until: Callable[[], bool], a_second: float) -> None:
         session = _Session(self._port)
         while not until():
-            mail = make_mail(self._next, self._domains, self._seed)
+            mail = make_mail(self._next, self._domains, self._cut, self._seed)
             self._next += 1
             self._ledger.write(name=mail.name, paths=mail.paths, sha256=mail.sha256)
             while not await self._try(session, mail):

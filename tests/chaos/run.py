@@ -5,6 +5,7 @@ import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import asyncpg
@@ -97,13 +98,15 @@ class _World:
             self._servers.append(server)
             await start_customer(provider, customer, server.sink.port)
         domains = [customer.domain for customer in self._customers]
-        generator = Generator(provider.ports.smtp, domains, self._ledgers["sent"], plan.seed)
         pipes = [customer for customer in self._customers if not customer.has_ledger]
+        generator = Generator(provider.ports.smtp, domains, pipes[0].domain, self._ledgers["sent"], plan.seed)
         faults = Faults(
             provider, pipes, self._ledgers["faults"], pace=plan.pace, lease=LEASE * plan.pace, seed=plan.seed
         )
         tell("calm", 0, len(plan.faults))
         await generator.send(until=lambda: generator.acked >= plan.messages * CALM)
+        for customer, server in zip(self._customers, self._servers, strict=True):
+            server.cut = None if customer.has_ledger else partial(faults.kill_connectors, customer)
         sending = asyncio.create_task(generator.send(until=lambda: is_over, a_second=plan.a_second))
         is_over, done = False, 0
         try:
@@ -116,6 +119,8 @@ class _World:
         tell("the rest", done, len(plan.faults))
         await generator.send(until=lambda: generator.acked >= plan.messages)
         await self._is_quiet(plan.recovery)  # who still fetches would find the last mail without being told
+        for server in self._servers:
+            server.cut = None
         losing = asyncio.create_task(faults.dependency(WAKE_UPS_LOST))
         await lasts(0.2)
         enough = generator.acked + LAST

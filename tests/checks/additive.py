@@ -37,7 +37,7 @@ def breaks(old: Spec, new: Spec) -> Iterator[str]:
                 continue
             yield from _parameters(where, operation.get("parameters", []), now.get("parameters", []))
             sent = [_content(one.get("requestBody", {})) for one in (operation, now)]
-            if sent[1] and not sent[0]:
+            if sent[1] and not sent[0] and now["requestBody"].get("required"):
                 yield f"{where} needs a body"
             elif sent[0]:
                 yield from _schema(f"{where} body", sent[0], sent[1], old, new, is_request=True)

@@ -90,8 +90,9 @@ async def fill(url: str) -> dict[str, str]:
     customers, domains = Customers(engine), Domains(engine)
     farm = await customers.create(OPERATOR, CustomerId(CLOCK.new_id()), {"name": "Farm", "external_id": "farm"})
     shop = await customers.create(OPERATOR, CustomerId(CLOCK.new_id()), {"name": "Shop", "external_id": "shop"})
-    await customers.suspend(shop, "not paid", "tempfail")
+    await customers.suspend(shop, "not paid", "tempfail", None)
     domain = await domains.create(DomainId(CLOCK.new_id()), farm.id, domain_name("farm.example"))
+    domain = await domains.change(domain, {"learn_refusals_seconds": 86_400})
     other = await domains.create(DomainId(CLOCK.new_id()), shop.id, domain_name("shop.example"))
     await domains.change(
         other, {"unknown_recipients": "reject", "eight_bit": "send", "retention_days": 30, "max_messages": 1000}
@@ -101,6 +102,7 @@ async def fill(url: str) -> dict[str, str]:
     for request in (
         payloads.MintRequest("r", str(farm.id), "farm", when_empty="live", aliases=("vm",)),
         payloads.MintRequest("r", str(farm.id), "strict", mechanisms=("SCRAM-SHA-256",)),
+        payloads.MintRequest("r", str(farm.id), "bounded", allowed_domains=("farm.example",)),
         payloads.MintRequest("r", str(shop.id), "certified", certificate=b"a certificate"),
     ):
         made = await minter.mint(request)
@@ -124,7 +126,9 @@ async def fill(url: str) -> dict[str, str]:
 async def _bill(engine: Engine, farm: Customer) -> None:
     """A plan, an adjustment, a request that was kept, a line of the audit log, and an endpoint with a delivery."""
     plan = await Plans(engine).create(
-        OPERATOR, CLOCK.new_id(), {"name": "small", "retention_days": 30, "max_domains": 5}
+        OPERATOR,
+        CLOCK.new_id(),
+        {"name": "small", "retention_days": 30, "max_domains": 5, "max_message_bytes": 1 << 20},
     )
     await Customers(engine).change(farm, {"plan_id": plan.id, "metadata": {"order": "17"}})
     [key] = await ApiKeys(engine).page(Principal(Role.CUSTOMER, farm.id, frozenset()), None, 1)
@@ -176,7 +180,7 @@ async def _deliver(pool: Pool, customer_id: CustomerId, credential_id: Credentia
     outcomes: tuple[Disposition, ...] = (
         Delivered("250 ok"),
         Deferred("451 later", timedelta(hours=1)),
-        Failed("554 no"),
+        Failed("550 5.1.1 no such user"),
         Held("needs 8BITMIME"),
     )
     await spool.settle(lease, [(row.id, outcome) for row, outcome in zip(rows, outcomes, strict=False)])

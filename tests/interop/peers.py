@@ -8,7 +8,7 @@ import pytest
 from localserve.provider import HERE
 from shared.config import environment
 
-#: Where .ci/run unpacks Postfix and Exim, so that no MTA is installed.
+#: Where `make peers` unpacks Postfix and Exim, so that no MTA is installed.
 POSTFIX = HERE / ".tools" / "postfix"
 EXIM = HERE / ".tools" / "exim"
 
@@ -27,4 +27,4 @@ def smtp_source() -> tuple[str, dict[str, str]]:
         binary = folder / "usr" / "sbin" / "smtp-source"
         if binary.is_file():
             return str(binary), {**environment(), "LD_LIBRARY_PATH": str(folder / "usr" / "lib" / "postfix")}
-    pytest.skip("smtp-source is not there: apt-get install postfix, or run .ci/run, which unpacks it")
+    pytest.skip("smtp-source is not there: apt-get install postfix, or run make peers, which unpacks it")

@@ -109,7 +109,7 @@ async def postfix(settings: str = "") -> AsyncIterator[Server]:
     _root_only("Postfix")
     master = POSTFIX / "usr" / "lib" / "postfix" / "sbin" / "master"
     if not master.is_file():
-        pytest.skip("Postfix is not unpacked: run .ci/run, which does it")
+        pytest.skip("Postfix is not unpacked: run make peers, which does it")
     root, port = Path(tempfile.mkdtemp(prefix="odmr-postfix-")), free_port()
     root.chmod(0o755)
     for folder in ("conf", "data", *(f"queue/{name}" for name in QUEUES)):
@@ -183,9 +183,9 @@ async def exim(most: int = 1_000) -> AsyncIterator[Server]:
     try:
         owner = pwd.getpwnam("Debian-exim")
     except KeyError:
-        pytest.skip("the user Debian-exim, which Exim wants, is not there: run .ci/run, which makes it")
+        pytest.skip("the user Debian-exim, which Exim wants, is not there: run make peers, which makes it")
     if not binary.is_file():
-        pytest.skip("Exim is not unpacked: run .ci/run, which does it")
+        pytest.skip("Exim is not unpacked: run make peers, which does it")
     root = Path(tempfile.mkdtemp(prefix="odmr-exim-"))
     root.chmod(0o755)
     for name in ("spool", "log"):

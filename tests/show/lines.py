@@ -40,9 +40,10 @@ class Line:
 def pytest(*arguments: str) -> str:
     """Runs tests; gives pytest's last line. Raises NotShown when they fail, or when some were skipped."""
     done = subprocess.run([sys.executable, "-m", "pytest", *arguments], cwd=HERE, capture_output=True, text=True)
-    last = done.stdout.strip().splitlines()[-1] if done.stdout.strip() else done.stderr[-300:]
+    lines = done.stdout.strip().splitlines() or [done.stderr[-300:]]
+    last = lines[-1]
     if done.returncode or "skipped" in last:
-        raise NotShown(last)
+        raise NotShown("; ".join([last, *(line for line in lines if line.startswith(("FAILED", "ERROR", "SKIPPED")))]))
     return last
 
 

@@ -42,6 +42,28 @@ async def test_r61_rows_come_in_order_and_once(database_url: str, pool: Pool) ->
     assert await spool.lease(first, [customer.domain], 64, with_back_off=True) == []
 
 
+async def test_who_is_not_known_is_remembered_where_the_domain_wants_that(database_url: str, pool: Pool) -> None:
+    """Only what RFC 3463 says of the address itself, and for good."""
+    customer, spool = await seed(database_url), Spool(pool)
+    replies = ("550 5.1.1 no such user", "550 5.7.1 we do not like it", "550 no code", "553 5.1.3 bad syntax")
+    for seconds, learned in ((0, 0), (60, 2)):
+        await pool.execute("UPDATE domains SET learn_refusals_seconds = $1", seconds)
+        await fill(pool, customer, 5)
+        lease = customer.lease()
+        await spool.open_lease(lease, TIME)
+        rows = await spool.lease(lease, [customer.domain], 5, with_back_off=True)
+        for i, row in enumerate(rows):
+            await pool.execute("UPDATE recipients SET forward_path = $2 WHERE id = $1", row.id, f"U{i}@demo.example")
+        dispositions: list[Disposition] = [Failed(reply) for reply in replies]
+        dispositions.append(Deferred("550 5.1.1 no such user", TIME))
+        await spool.settle(lease, list(zip((row.id for row in rows), dispositions, strict=True)))
+        known = await pool.fetch(
+            "SELECT local_part, reply, until > now() AS lasts FROM refused_recipients ORDER BY local_part"
+        )
+        assert len(known) == learned
+    assert [tuple(row) for row in known] == [("u0", replies[0], True), ("u3", replies[3], True)]
+
+
 async def test_a_lease_tells_the_domains_policies(database_url: str, pool: Pool) -> None:
     customer, spool = await seed(database_url), Spool(pool)
     await fill(pool, customer, 2)

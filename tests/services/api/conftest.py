@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from services.api.app import create_app
-from services.api.parts import parts_on
+from services.api.parts import Calls, parts_on
 from services.auth.app import run as run_auth
 from services.auth.settings import AuthSettings
 from shared.bus.connection import Bus
@@ -37,6 +37,9 @@ class Api:
         return _client(self.app, key)
 
 
+CALLS = Calls("mx.provider.example", 366, 3367, 3368)
+
+
 def _client(app: object, key: str) -> httpx2.AsyncClient:
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     return httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://api", headers=headers)  # type: ignore[arg-type]
@@ -52,7 +55,7 @@ async def api(database_url: str, nats_urls: dict[str, str]) -> AsyncIterator[Api
         database_url=database_url, nats_url=nats_urls["auth"], seal_key=base64.b64encode(b"k" * 32).decode()
     )
     auth = asyncio.create_task(run_auth(settings, stop))
-    parts = parts_on(engine, bus, b"a" * 32, Resolver("127.0.0.1:9"), "mx.provider.example")
+    parts = parts_on(engine, bus, b"a" * 32, Resolver("127.0.0.1:9"), CALLS)
     keys, app = parts.keys, create_app(parts)
     made = Api(_client(app, ""), _client(app, ""), keys, app)
     made.operator = await made.client(OPERATOR)

@@ -14,7 +14,7 @@ from shared.storage.engine import Pool
 from shared.storage.hosted import HostedDomains
 from shared.storage.sessions import Sessions, TurnedSession
 from shared.storage.spool import Lease, Spool
-from shared.storage.sweeps import ABSENT, ALL, PURGE, PURGED, ROLL_UP, Sweeper
+from shared.storage.sweeps import ABSENT, ALL, PURGE, PURGED, RESUME, ROLL_UP, Sweeper
 from tests.services.api.conftest import Api, make_customer
 from tests.storage.seeding import Seed, seed
 
@@ -60,6 +60,31 @@ async def test_what_senders_hear_while_it_is_suspended(api: Api, database_url: s
     await api.operator.post(f"{path}/resume")
     found = await hosted.find("demo.example", "u")
     assert found is not None and found.receiving == "hold"
+
+
+async def test_a_suspension_ends_by_itself(api: Api, pool: Pool) -> None:
+    sweeper = Sweeper(pool)
+    await api.operator.put(FARM, json={"name": "Farm"})
+    body = {"reason": "not paid", "until": "2099-01-01T00:00:00Z"}
+    assert (await api.operator.post(f"{FARM}/suspend", json=body)).json()["resume_at"] == body["until"]
+    assert await sweeper.run(RESUME) == 0
+    await pool.execute("UPDATE customers SET resume_at = now()")
+    assert [await sweeper.run(RESUME) for _ in range(2)] == [1, 0]
+    shown = (await api.operator.get(FARM)).json()
+    assert (shown["state"], shown["suspended_for"], shown["resume_at"]) == ("active", "", None)
+    await api.operator.post(f"{FARM}/suspend", json=body)
+    await api.operator.post(f"{FARM}/resume")
+    assert (await api.operator.get(FARM)).json()["resume_at"] is None
+    events = (await api.operator.get("/v1/events", params={"type": "customer.resumed"})).json()["data"]
+    assert [event["data"]["detail"] for event in events] == ["the suspension is over", ""]
+    one = events[0]
+    assert (await api.operator.get(f"/v1/events/{one['id']}")).json() == one
+    await pool.execute(
+        "UPDATE events SET id = gen_random_uuid() WHERE detail = 'the suspension is over'"
+    )  # as 0004 had them
+    [old] = [e for e in (await api.operator.get("/v1/events")).json()["data"] if "over" in e["data"]["detail"]]
+    assert (await api.operator.get(f"/v1/events/{old['id']}")).json() == old
+    assert (await api.operator.get(f"/v1/events/{one['id']}")).status_code == 404
 
 
 async def test_a_terminated_customers_mail_is_deleted_after_a_time(api: Api, database_url: str, pool: Pool) -> None:

@@ -44,6 +44,25 @@ async def test_a_customer_is_changed_suspended_and_resumed(api: Api) -> None:
     assert (await api.operator.patch(path, json={"external_id": "x-other"})).json()["code"] == "conflict"
 
 
+async def test_refusals_that_were_learned_are_shown_and_forgotten(api: Api, pool: Pool) -> None:
+    await make_customer(api, "farm")
+    await api.operator.post("/v1/domains", json={"customer_id": "ext:x-farm", "name": "farm.example"})
+    path = "/v1/domains/farm.example/refused_recipients"
+    await pool.execute(
+        "INSERT INTO refused_recipients SELECT d.id, part, '550 5.1.1 who?', now() + make_interval(secs => s) "
+        "FROM domains d, (VALUES ('a', 60), ('b', 60), ('c', 60), ('old', -1)) AS v(part, s)"
+    )
+    first = (await api.operator.get(path, params={"limit": 2})).json()
+    rest = (await api.operator.get(path, params={"limit": 2, "cursor": first["next_cursor"]})).json()
+    assert [one["local_part"] for one in first["data"] + rest["data"]] == ["a", "b", "c"]
+    assert (first["has_more"], rest["has_more"], rest["next_cursor"]) == (True, False, None)
+    assert first["data"][0]["reply"] == "550 5.1.1 who?"
+    assert (await api.operator.delete(path, params={"local_part": "B"})).status_code == 204
+    assert [one["local_part"] for one in (await api.operator.get(path)).json()["data"]] == ["a", "c"]
+    assert (await api.operator.delete(path)).status_code == 204
+    assert (await api.operator.get(path)).json()["data"] == []
+
+
 async def test_a_domain_has_policies_and_a_list(api: Api, pool: Pool) -> None:
     await make_customer(api, "farm")
     await api.operator.post("/v1/domains", json={"customer_id": "ext:x-farm", "name": "farm.example"})

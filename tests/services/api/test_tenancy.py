@@ -55,8 +55,9 @@ async def _others(api: Api, database_url: str, pool: Pool) -> dict[str, str]:
     plan = (await owner.post("/v1/plans", json={"name": "theirs"})).json()["id"]
     key = (await owner.get("/v1/api_keys")).json()["data"][0]["id"]
     hook = (await owner.post("/v1/webhook_endpoints", json={"url": "https://hook.example.org/"})).json()["id"]
+    event = (await owner.get("/v1/events")).json()["data"][0]["id"]
     return {
-        "customer_id": public_id("cus", other.customer_id), "domain_id": public_id("dom", other.domain_id),
+        "event_id": event, "customer_id": public_id("cus", other.customer_id), "domain_id": public_id("dom", other.domain_id),
         "credential_id": public_id("cred", other.credential_id), "message_id": public_id("msg", message.id),
         "session_id": public_id("sess", session), "plan_id": plan, "key_id": key, "endpoint_id": hook,
     }  # fmt: skip

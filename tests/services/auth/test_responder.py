@@ -1,12 +1,14 @@
 """Auth on a real database: minting, rotating, what lies at rest, and PLAIN's response that only auth can open."""
 
 import asyncio
+import hashlib
 import subprocess
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from localserve import postgres
 from localserve.layout import Layout
@@ -25,6 +27,7 @@ from shared.protocol.sasl.transcript import Transcript
 from shared.storage.credentials import Credentials
 from shared.storage.engine import Pool, create_engine
 from shared.storage.throttle import AuthFailures
+from tests.services.auth.test_issuer import request
 from tests.services.auth.world import SEAL, SESSION
 from tests.storage.seeding import Seed, seed
 
@@ -131,6 +134,52 @@ async def test_rotation_ends_the_old_secret_and_keeps_the_salt(auth: Auth) -> No
     assert isinstance(await auth.plain("farm", again.secret), Identity)
     assert await salt() == before
     assert (await auth.mint(credential_id=str(auth.customer.customer_id))).error == "not_found"
+
+
+async def _cram(auth: Auth, user: str, secret: str) -> object:
+    channel = Channel(SESSION, "192.0.2.1", True)
+    first = await auth.authority.verify(Transcript("CRAM-MD5"), channel)
+    assert isinstance(first, Continue)
+    response = cram_md5.respond(user, secret.encode(), first.challenge)
+    return await auth.authority.verify(Transcript("CRAM-MD5").followed_by(first.challenge, response), channel)
+
+
+async def test_while_a_rotation_overlaps_both_secrets_are_good(auth: Auth, pool: Pool) -> None:
+    made = await auth.mint(authcid="farm")
+    again = await auth.mint(credential_id=made.credential_id, overlap_seconds=3600)
+    for secret in (made.secret, again.secret):
+        assert isinstance(await auth.plain("farm", secret), Identity)
+        assert isinstance(await _cram(auth, "farm", secret), Identity)
+    await pool.execute("UPDATE credentials SET former_until = now() - interval '1 second'")
+    assert await auth.plain("farm", made.secret) == Denied() == await _cram(auth, "farm", made.secret)
+    assert isinstance(await auth.plain("farm", again.secret), Identity)
+    last = await auth.mint(credential_id=made.credential_id)
+    assert await auth.plain("farm", again.secret) == Denied()
+    assert isinstance(await auth.plain("farm", last.secret), Identity)
+
+
+async def test_a_credential_asks_for_the_domains_that_it_is_allowed(auth: Auth, pool: Pool) -> None:
+    await pool.execute(
+        "INSERT INTO domains (id, customer_id, name) SELECT gen_random_uuid(), $1, name FROM unnest($2::text[]) AS name",
+        auth.customer.customer_id, ["a.example", "b.example"],
+    )  # fmt: skip
+    for allowed, has in (
+        ((), ("a.example", "b.example", "demo.example")),
+        (("b.example", "not.theirs"), ("b.example",)),
+    ):
+        made = await auth.mint(allowed_domains=allowed)
+        granted = await auth.plain(made.authcid, made.secret)
+        assert isinstance(granted, Identity) and granted.domains == has
+
+
+async def test_a_signed_request_gets_a_certificate_that_is_its_credential(auth: Auth, pool: Pool) -> None:
+    made = await auth.mint(authcid="boat", certificate_request=request(ec.generate_private_key(ec.SECP256R1())))
+    assert made.certificate and not made.secret
+    channel = Channel(SESSION, "192.0.2.1", True, hashlib.sha256(made.certificate).digest())
+    granted = await auth.authority.verify(Transcript("EXTERNAL", b""), channel)
+    assert isinstance(granted, Identity) and granted.authcid == "boat"
+    assert await pool.fetchval("SELECT certificate FROM credentials WHERE authcid = 'boat'") == made.certificate
+    assert (await auth.mint(certificate_request=b"x")).error == "bad_request"
 
 
 async def test_a_name_that_is_taken_is_a_conflict(auth: Auth) -> None:

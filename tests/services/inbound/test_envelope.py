@@ -10,6 +10,7 @@ from services.inbound.quotas import Quotas
 from services.inbound.server import factory
 from services.inbound.space import Space
 from shared.clock import Clock
+from shared.storage.sweeps import REFUSALS, ROLL_UP, Sweeper
 from tests.services.inbound.conftest import Inbound, Peer
 from tests.waiting import until
 
@@ -81,6 +82,57 @@ async def test_r80_a_full_queue_is_452_and_no_other_domains_matter(inbound: Inbo
     await inbound.pool.execute("UPDATE recipients SET state = 'delivered', settled_at = now()")
     assert (await peer.say(b"RCPT TO:<u@demo.example>")).startswith(b"250 ")
     server.close()
+
+
+async def test_a_plans_limit_of_one_message(inbound: Inbound) -> None:
+    """By SIZE at RCPT, and by what came where nothing was said; another customer's mail goes on."""
+    await _plan(inbound, "max_message_bytes", 100)
+    peer = await Peer.connect(inbound)
+    assert (await peer.say(b"MAIL FROM:<a@remote.example> SIZE=101")).startswith(b"250 ")
+    assert (await peer.say(b"RCPT TO:<u@demo.example>")).startswith(b"552 5.3.4 ")
+    assert (await peer.say(b"RCPT TO:<u@other.example>")).startswith(b"250 ")
+    await peer.say(b"RSET")
+    assert (await peer.send(b"x" * 99 + b"\r\n")).startswith(b"552 5.3.4 ")
+    assert (await peer.send(b"x" * 98 + b"\r\n")).startswith(b"250 ")
+
+
+async def test_a_plans_limit_of_an_hour(inbound: Inbound) -> None:
+    """What is rolled up counts as what is not, and another hour's not at all."""
+    await _plan(inbound, "max_messages_per_hour", 3)
+    parts = replace(inbound.parts, quotas=Quotas(inbound.parts.hosted, Skipping()))
+    server = await asyncio.get_running_loop().create_server(factory(parts), "127.0.0.1", 0)
+    peer = await Peer.connect(replace(inbound, port=server.sockets[0].getsockname()[1]))
+    for _ in range(2):
+        assert (await peer.send(b"x\r\n")).startswith(b"250 ")
+    assert await Sweeper(inbound.pool).run(ROLL_UP) == 2  # its meters, messages and octets
+    assert (await peer.send(b"x\r\n")).startswith(b"250 ")
+    await peer.say(b"MAIL FROM:<a@remote.example>")
+    assert (await peer.say(b"RCPT TO:<u@demo.example>")).startswith(b"450 4.7.1 ")
+    assert (await peer.say(b"RCPT TO:<u@other.example>")).startswith(b"250 ")
+    await inbound.pool.execute("UPDATE usage_buckets SET hour = hour - interval '1 hour'")
+    assert (await peer.say(b"RCPT TO:<u@demo.example>")).startswith(b"250 ")
+    server.close()
+
+
+async def _plan(inbound: Inbound, limit: str, value: int) -> None:
+    await inbound.pool.execute(
+        f"WITH made AS (INSERT INTO plans (id, name, {limit}) VALUES (gen_random_uuid(), 'p', $1) RETURNING id) "
+        "UPDATE customers c SET plan_id = made.id FROM made, domains d WHERE d.customer_id = c.id AND d.name = 'demo.example'",
+        value,
+    )
+
+
+async def test_whom_the_customers_server_did_not_know_is_refused_for_a_time(inbound: Inbound) -> None:
+    await inbound.pool.execute(
+        "INSERT INTO refused_recipients (domain_id, local_part, reply, until) SELECT id, part, '550 5.1.1 who?', "
+        "now() + make_interval(secs => s) FROM domains, (VALUES ('gone', 60), ('back', -1), ('postmaster', 60)) AS v(part, s) "
+        "WHERE name = 'demo.example'"
+    )
+    peer = await Peer.connect(inbound)
+    await peer.say(b"MAIL FROM:<a@remote.example>")
+    for name, reply in ((b"Gone", b"550 5.1.1 "), (b"back", b"250 "), (b"u", b"250 "), (b"Postmaster", b"250 ")):
+        assert (await peer.say(b"RCPT TO:<" + name + b"@demo.example>")).startswith(reply), name
+    assert await Sweeper(inbound.pool).run(REFUSALS) == 1
 
 
 class Skipping(Clock):
