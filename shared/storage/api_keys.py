@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, func, insert, or_, select, true, update
+from sqlalchemy import ColumnElement, and_, bindparam, func, insert, or_, select, true, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -44,6 +44,12 @@ _LIVES: Final = and_(
     api_keys.c.revoked_at.is_(None), or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > func.now())
 )
 
+#: Composed once: every request asks it.
+_FIND: Final = select(
+    api_keys.c.id, api_keys.c.role, api_keys.c.customer_id, api_keys.c.scopes,
+    (api_keys.c.last_used_at > func.now() - timedelta(seconds=_USE_NOTED_EVERY)).label("is_noted"),
+).where(api_keys.c.secret_sha256 == bindparam("secret_sha256"), _LIVES)  # fmt: skip
+
 
 def keys_visible_to(principal: Principal) -> ColumnElement[bool]:
     """Own keys, and a reseller's those of its customers."""
@@ -79,12 +85,8 @@ class ApiKeys:
 
     async def find(self, secret_sha256: bytes) -> Principal | None:
         """Whom the key speaks for, or None. Notes the use, at most once a minute."""
-        is_noted = api_keys.c.last_used_at > func.now() - timedelta(seconds=_USE_NOTED_EVERY)
-        query = select(
-            api_keys.c.id, api_keys.c.role, api_keys.c.customer_id, api_keys.c.scopes, is_noted.label("is_noted")
-        ).where(api_keys.c.secret_sha256 == secret_sha256, _LIVES)
         async with self._reads.connect() as connection:
-            row = (await connection.execute(query)).first()
+            row = (await connection.execute(_FIND, {"secret_sha256": secret_sha256})).first()
             if row is not None and not row.is_noted:
                 used = update(api_keys).where(api_keys.c.id == row.id).values(last_used_at=func.now())
                 await connection.execute(used)

@@ -60,8 +60,11 @@ async def serving() -> str:
 
 
 async def _beside_mail(provider: Provider) -> tuple[float, float, int]:
+    runs = asyncio.Event()
+
     def answer(_message: Received) -> Reply:
         sink.messages.clear()
+        runs.set()
         return S250_OK
 
     sink, stop = Sink(answer), asyncio.Event()
@@ -73,6 +76,7 @@ async def _beside_mail(provider: Provider) -> tuple[float, float, int]:
         try:
             for path in PATHS:
                 (await api.get(path)).raise_for_status()
+            await asyncio.wait_for(runs.wait(), 30)  # the connector is there
             begin, asked = time.monotonic(), []
             for i in range(RATE * SECONDS):  # each at its time, whether or not those before were answered
                 await lasts(max(0.0, begin + i / RATE - time.monotonic()))
