@@ -75,7 +75,7 @@ def exim(calls: Calls, record: CredentialRecord, domains: list[str]) -> str:
 odmr_provider:
   driver = manualroute
   condition = ${{if eq {{$atrn_mode}}{{C}}}}
-  route_data = <; $domain
+  route_data = {calls.hostname}
   transport = odmr_call
 
 # begin transports
@@ -92,7 +92,8 @@ odmr_cram:
   driver = cram_md5
   public_name = CRAM-MD5
   client_name = {record.authcid}
-  client_secret = ${{readfile{{/etc/exim4/odmr.secret}}{{}}}} # holds the secret and nothing else
+# this file holds the secret and nothing else
+  client_secret = ${{readfile{{/etc/exim4/odmr.secret}}{{}}}}
 """
 
 

@@ -11,6 +11,8 @@ from shared.config import environment
 #: Where `make peers` unpacks Postfix and Exim, so that no MTA is installed.
 POSTFIX = HERE / ".tools" / "postfix"
 EXIM = HERE / ".tools" / "exim"
+#: A root of its own with an Exim that knows ODMR, which came after Debian 12.
+EXIM_WITH_ATRN = HERE / ".tools" / "exim-atrn"
 
 
 def program(name: str) -> str:
