@@ -28,6 +28,7 @@ COPY --from=build /venv /venv
 COPY shared shared
 COPY services services
 COPY localserve localserve
+COPY client client
 COPY cli cli
 # Named volumes take the owner of the folder that they are mounted over.
 RUN mkdir -p /run/odmr && chown 10001:10001 /run/odmr

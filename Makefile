@@ -31,7 +31,7 @@ compose-test: $(STAMP) ## docker-compose.yml for real, where a Docker engine ans
 check: $(STAMP) ## ruff, mypy --strict, the import rules
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
-	@$(PY) -m mypy --strict services shared connector localserve cli tests examples
+	@$(PY) -m mypy --strict services shared connector localserve cli client tests examples
 	@$(VENV)/bin/lint-imports --no-cache
 
 format: $(STAMP) ## mend what ruff can mend
@@ -56,8 +56,12 @@ show-4: $(STAMP) peers ## the list of issue "The HTTP API"; writes docs/shown.md
 chaos: $(STAMP) peers ## mail under kills, dying servers and cuts at every octet; 45 minutes; the last line is a summary
 	@$(PY) -m tests.chaos $(ARGS)
 
-openapi: $(STAMP) ## write docs/openapi.json anew; not when a client of the old one would break
+openapi: $(STAMP) ## write docs/openapi.json and client/ anew; not when a client of the old one would break
 	@$(PY) -m tests.checks.additive
+	@$(PY) tools/write_client.py
+	@$(PY) -m ruff format -q client
+	@$(PY) -m ruff check -q --fix client
+	@$(PY) -m ruff format -q client
 
 dump: $(STAMP) ## write a filled database of this version down in tests/data, for tests of later upgrades
 	@$(PY) -m tests.data.filling

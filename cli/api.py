@@ -3,12 +3,13 @@
 import json
 import sys
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 from urllib.parse import quote, urlencode
 
-import httpx2
-
+from client import Client, Problem, Request, Unreachable
 from shared.config import environment
+
+T = TypeVar("T")
 
 #: Exit codes: the API said no; the words are wrong (cyclopts' own). Those of sysexits.h: a file cannot be read; the API
 #: cannot be reached or is not told.
@@ -20,16 +21,19 @@ EX_UNAVAILABLE = 69
 
 def call(method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
     """One request; gives the answer, or says in one sentence why there is none and exits."""
-    return dict(json.loads(_ask(method, path, body) or b"{}"))
+    request: Request[bytes] = Request(method, path, body, answer="bytes")
+    return dict(json.loads(ask(request) or b"{}"))
 
 
 def write_out(path: str) -> None:
     """Puts what is at the path on standard output, octet by octet."""
-    sys.stdout.buffer.write(_ask("GET", path, None))
+    request: Request[bytes] = Request("GET", path, answer="bytes")
+    sys.stdout.buffer.write(ask(request))
     sys.stdout.buffer.flush()
 
 
-def _ask(method: str, path: str, body: dict[str, Any] | None) -> bytes:
+def ask(request: Request[T]) -> T:
+    """The answer, as the client reads it, or one sentence and exit."""
     known = environment()
     url, key = known.get("ODMR_API_URL", "http://127.0.0.1:8025"), known.get("ODMR_API_KEY", "")
     if known.get("ODMR_API_KEY_FILE"):
@@ -40,17 +44,12 @@ def _ask(method: str, path: str, body: dict[str, Any] | None) -> bytes:
             EX_UNAVAILABLE,
         )
     try:
-        answer = httpx2.request(
-            method, f"{url}{path}", json=body, headers={"Authorization": f"Bearer {key}"}, timeout=30, trust_env=False
-        )
-        content: dict[str, Any] = answer.json() if answer.is_error else {}
-    except (httpx2.HTTPError, json.JSONDecodeError) as error:
+        with Client(url, key) as client:
+            return client(request)
+    except (Unreachable, ValueError) as error:
         _exit(f"The API at {url} does not answer: {error}", EX_UNAVAILABLE)
-    if answer.is_error:
-        wrong = "".join(f"; {one['pointer']}: {one['detail']}" for one in content.get("errors", []))
-        code = content.get("code", answer.status_code)
-        _exit(f"{content.get('detail', answer.reason_phrase)}{wrong} ({code})", EX_REFUSED)
-    return answer.content
+    except Problem as problem:
+        _exit(str(problem), EX_REFUSED)
 
 
 def path_of(*parts: str, **query: Any) -> str:

@@ -16,7 +16,7 @@ from localserve.provider import HERE
 #: Seconds for one.
 TIME = 240
 #: What the copy needs.
-PARTS = ("services", "shared", "connector", "localserve", "cli", "tests", "pyproject.toml")
+PARTS = ("services", "shared", "connector", "localserve", "cli", "client", "tests", "pyproject.toml")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import pytest
 
 from localserve.provider import HERE
 
-PACKAGES = ("cli", "localserve", "services", "connector", "shared")
+PACKAGES = ("cli", "localserve", "services", "connector", "shared", "client")
 
 PLANTED = [
     ("layers", "shared/protocol/wire.py", "import shared.domain.names"),
@@ -21,6 +21,7 @@ PLANTED = [
     ("protocol and domain are pure", "shared/protocol/sender.py", "import asyncio"),
     ("idna is for domain names", "shared/protocol/grammar.py", "import idna"),
     ("the connector stands on the standard library", "connector/settings.py", "import shared.config"),
+    ("the client stands alone", "client/request.py", "import shared.clock"),
     ("SQL lives in shared.storage", "services/odmr/delivery.py", "import asyncpg"),
     ("NATS lives in shared.bus", "services/auth/responder.py", "import nats"),
     ("DNS lives in shared.resolve", "services/outbound/route.py", "import dns"),
