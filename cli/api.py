@@ -2,11 +2,12 @@
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import quote, urlencode
 
-from client import Client, Problem, Request, Unreachable
+from client import Client, Page, Problem, Request, Unreachable
 from shared.config import environment
 
 T = TypeVar("T")
@@ -50,6 +51,16 @@ def ask(request: Request[T]) -> T:
         _exit(f"The API at {url} does not answer: {error}", EX_UNAVAILABLE)
     except Problem as problem:
         _exit(str(problem), EX_REFUSED)
+
+
+def rows(request: Request[Page[T]]) -> Iterator[T]:
+    """Every row of a list, page after page."""
+    while True:
+        page = ask(request)
+        yield from page["data"]
+        if not page["has_more"]:
+            return
+        request = request.after(page["next_cursor"])
 
 
 def path_of(*parts: str, **query: Any) -> str:

@@ -4,8 +4,9 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
-from cli.api import call, given, path_of
+from cli.api import ask, call, given, path_of
 from cli.showing import AsJson, show
+from client import api_keys, customers, events
 
 plan = App(name="plan", help="Limits that many customers share.")
 customer = App(name="customer", help="Whose mail it is.")
@@ -28,6 +29,8 @@ def plan_create(
     max_messages: int | None = None,
     max_bytes: int | None = None,
     max_sessions: int | None = None,
+    max_message_bytes: int | None = None,
+    max_messages_per_hour: int | None = None,
     as_json: AsJson = False,
 ) -> None:
     """Makes a plan; what is left out has no limit but ours."""
@@ -37,6 +40,8 @@ def plan_create(
         max_messages=max_messages,
         max_bytes=max_bytes,
         max_sessions=max_sessions,
+        max_message_bytes=max_message_bytes,
+        max_messages_per_hour=max_messages_per_hour,
     )
     show(call("POST", path_of("plans"), {"name": name, **limits}), as_json)
 
@@ -63,10 +68,19 @@ def plan_change(
     max_messages: int | None = None,
     max_bytes: int | None = None,
     max_sessions: int | None = None,
+    max_message_bytes: int | None = None,
+    max_messages_per_hour: int | None = None,
     as_json: AsJson = False,
 ) -> None:
     """Limits of all customers that have it. 0 takes a limit away."""
-    limits = given(max_domains=max_domains, max_messages=max_messages, max_bytes=max_bytes, max_sessions=max_sessions)
+    limits = given(
+        max_domains=max_domains,
+        max_messages=max_messages,
+        max_bytes=max_bytes,
+        max_sessions=max_sessions,
+        max_message_bytes=max_message_bytes,
+        max_messages_per_hour=max_messages_per_hour,
+    )
     changes = given(name=name, retention_days=retention_days) | {what: value or None for what, value in limits.items()}
     show(call("PATCH", path_of("plans", plan_id), changes), as_json)
 
@@ -120,11 +134,11 @@ def customer_suspend(
     *,
     reason: str,
     receiving: Literal["hold", "tempfail", "reject"] = "hold",
+    until: str | None = None,
     as_json: AsJson = False,
 ) -> None:
-    """Gives no mail out; keeps it, or has senders hear 450 or 550."""
-    body = {"reason": reason, "receiving": receiving}
-    show(call("POST", path_of("customers", customer_id, "suspend"), body), as_json)
+    """Gives no mail out; keeps it, or has senders hear 450 or 550; --until 2026-12-31T00:00:00Z, or until it is resumed."""
+    show(ask(customers.suspend_customer(customer_id, reason=reason, receiving=receiving, until=until)), as_json)
 
 
 @customer.command(name="resume")
@@ -140,10 +154,13 @@ def customer_put(
     *,
     plan_id: str | None = None,
     expected_every_seconds: int | None = None,
+    domain: Repeated = None,
+    credential: bool = False,
     as_json: AsJson = False,
 ) -> None:
-    """Makes the customer with this id of the biller's, or makes it so. Twice is as once."""
+    """Makes the customer with the biller's own id, or makes it so, with its domains and a credential. Twice is as once."""
     body = given(name=name, plan_id=plan_id, expected_every_seconds=expected_every_seconds)
+    body |= {"domains": domain or [], "credential": credential}
     show(call("PUT", path_of("customers", f"ext:{external_id}"), body), as_json)
 
 
@@ -220,6 +237,12 @@ def event_ls(
 ) -> None:
     """Events, the oldest first, as one reads on."""
     show(call("GET", path_of("events", customer_id=customer_id, limit=limit, cursor=cursor)), as_json)
+
+
+@event.command(name="show")
+def event_show(event_id: str, *, as_json: AsJson = False) -> None:
+    """One event."""
+    show(ask(events.read_event(event_id)), as_json)
 
 
 @webhook.command(name="create")
@@ -306,6 +329,12 @@ def key_create(
 def key_ls(*, limit: int = 20, cursor: str | None = None, as_json: AsJson = False) -> None:
     """Keys, newest first."""
     show(call("GET", path_of("api_keys", limit=limit, cursor=cursor)), as_json)
+
+
+@key.command(name="rotate")
+def key_rotate(key_id: str, *, overlap_seconds: int = 0, as_json: AsJson = False) -> None:
+    """A new key that may do the same, shown this once; the old one ends, or after so many seconds."""
+    show(ask(api_keys.rotate_api_key(key_id, overlap_seconds=overlap_seconds)), as_json)
 
 
 @key.command(name="rm")

@@ -1,19 +1,23 @@
 """The commands: those that start something, and the nouns of the HTTP API (cli.nouns)."""
 
 import asyncio
+import json
+from dataclasses import asdict
 from pathlib import Path
+from typing import Literal
 
 from cyclopts import App
 
 from cli.api import call
 from cli.billing import NOUNS as BILLING
+from cli.credentials import credential
 from cli.nouns import NOUNS
 from cli.showing import AsJson, show
 from shared import VERSION
 
 app = App(name="odmr", version=VERSION, help="The On-Demand Mail Relay provider.")
 db = App(name="db", help="The database.")
-for group in (*BILLING, *NOUNS, db):
+for group in (*BILLING, *NOUNS, credential, db):
     app.command(group)
 
 
@@ -40,6 +44,32 @@ def demo() -> int:
     from localserve.demo import demo as run_demo
 
     return asyncio.run(run_demo())
+
+
+@app.command
+def quickstart(
+    domain: str, *, name: str = "", client: Literal["connector", "fetchmail", "exim", "mdaemon"] = "connector"
+) -> None:
+    """A customer for DOMAIN in one step: prints the DNS records to paste, the secret once, and the customer's file."""
+    from cli.start import quickstart as make
+
+    make(domain, name, client)
+
+
+@app.command
+def doctor(*, smtp: str = "", odmr: str = "", as_json: AsJson = False) -> int:
+    """Says what is wrong and what to type; --smtp and --odmr HOST:PORT call the ports, too. Ends with 1 if something is."""
+    from cli.doctor import look
+
+    findings = list(look(smtp, odmr))
+    wrong = [one for one in findings if one.why]
+    if as_json:
+        print(json.dumps([asdict(one) for one in findings], indent=1))
+    else:
+        for one in findings:
+            print(f"WRONG  {one.what}: {one.why}\n       {one.type_this}" if one.why else f"ok     {one.what}")
+        print(f"{len(findings)} looked at, {len(wrong)} wrong")
+    return 1 if wrong else 0
 
 
 @app.command

@@ -5,15 +5,15 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
-from cli.api import call, given, path_of, read_file, write_out
+from cli.api import ask, call, given, path_of, read_file, write_out
 from cli.showing import AsJson, show
+from client import domains
 
 domain = App(name="domain", help="What mail is taken for.")
-credential = App(name="credential", help="How a customer proves who it is.")
 queue = App(name="queue", help="What waits.")
 message = App(name="message", help="What the spool holds, and what happened to it.")
 session = App(name="session", help="Who is connected, and who was.")
-NOUNS = (domain, credential, queue, message, session)
+NOUNS = (domain, queue, message, session)
 
 Repeated = Annotated[list[str] | None, Parameter(negative="", consume_multiple=True)]
 
@@ -45,6 +45,7 @@ def domain_change(
     fail_after_seconds: int | None = None,
     eight_bit: Literal["hold", "send"] | None = None,
     unknown_recipients: Literal["accept", "reject"] | None = None,
+    learn_refusals_seconds: int | None = None,
     retention_days: int | None = None,
     delay_notice_seconds: int | None = None,
     when_refused: Literal["fail", "hold"] | None = None,
@@ -57,6 +58,7 @@ def domain_change(
         fail_after_seconds=fail_after_seconds,
         eight_bit=eight_bit,
         unknown_recipients=unknown_recipients,
+        learn_refusals_seconds=learn_refusals_seconds,
         delay_notice_seconds=delay_notice_seconds,
         when_refused=when_refused,
     )
@@ -88,71 +90,21 @@ def domain_recipients(name: str, *, from_file: Path | None = None, as_json: AsJs
     show(call("PUT", path, {"local_parts": lines}), as_json)
 
 
+@domain.command(name="refused")
+def domain_refused(
+    name: str, *, forget: str | None = None, limit: int = 20, cursor: str | None = None, as_json: AsJson = False
+) -> None:
+    """Whom the customer's server did not know; --forget LOCAL-PART, or --forget all, has senders heard again."""
+    if forget is not None:
+        ask(domains.forget_refused_recipients(name, local_part=None if forget == "all" else forget))
+        return
+    show(ask(domains.list_refused_recipients(name, limit=limit, cursor=cursor)), as_json)
+
+
 @domain.command(name="rm")
 def domain_rm(name: str) -> None:
     """Takes no more mail for it; not while some is kept."""
     call("DELETE", path_of("domains", name))
-
-
-@credential.command(name="create")
-def credential_create(
-    customer_id: str,
-    *,
-    authcid: str | None = None,
-    mechanism: Repeated = None,
-    certificate: Path | None = None,
-    when_empty: Literal["refuse", "turn", "live"] = "refuse",
-    alias: Repeated = None,
-    as_json: AsJson = False,
-) -> None:
-    """Makes a credential; its secret is shown this once."""
-    body = given(
-        customer_id=customer_id,
-        authcid=authcid,
-        mechanisms=mechanism,
-        certificate=read_file(certificate) if certificate else None,
-        when_empty=when_empty,
-        aliases=alias or [],
-    )
-    show(call("POST", path_of("credentials"), body), as_json)
-
-
-@credential.command(name="ls")
-def credential_ls(
-    *, customer_id: str | None = None, limit: int = 20, cursor: str | None = None, as_json: AsJson = False
-) -> None:
-    """Credentials, newest first."""
-    show(call("GET", path_of("credentials", customer_id=customer_id, limit=limit, cursor=cursor)), as_json)
-
-
-@credential.command(name="show")
-def credential_show(credential_id: str, *, as_json: AsJson = False) -> None:
-    """One credential, without its secret."""
-    show(call("GET", path_of("credentials", credential_id)), as_json)
-
-
-@credential.command(name="change")
-def credential_change(
-    credential_id: str,
-    *,
-    when_empty: Literal["refuse", "turn", "live"] | None = None,
-    alias: Repeated = None,
-    as_json: AsJson = False,
-) -> None:
-    """What ATRN gets on an empty queue, and names that stand for all domains."""
-    show(call("PATCH", path_of("credentials", credential_id), given(when_empty=when_empty, aliases=alias)), as_json)
-
-
-@credential.command(name="rotate")
-def credential_rotate(credential_id: str, *, as_json: AsJson = False) -> None:
-    """A new secret, shown this once; the old one ends."""
-    show(call("POST", path_of("credentials", credential_id, "rotate")), as_json)
-
-
-@credential.command(name="rm")
-def credential_rm(credential_id: str) -> None:
-    """Ends it, and its sessions."""
-    call("DELETE", path_of("credentials", credential_id))
 
 
 @queue.command(name="ls")

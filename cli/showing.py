@@ -1,6 +1,7 @@
 """What an answer of the API looks like: for a program as JSON, for a person as a table."""
 
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -8,7 +9,7 @@ from cyclopts import Parameter
 AsJson = Annotated[bool, Parameter(name="--json", negative="")]
 
 
-def show(answer: dict[str, Any], as_json: bool) -> None:
+def show(answer: Mapping[str, Any], as_json: bool) -> None:
     """Prints it. A list is a table with a row each; where it goes on is said below."""
     if as_json:
         print(json.dumps(answer, indent=1))
@@ -32,7 +33,7 @@ def show(answer: dict[str, Any], as_json: bool) -> None:
         console.print(f"There are more: --cursor {answer['next_cursor']}", markup=False)
 
 
-def _details(console: Any, answer: dict[str, Any]) -> None:
+def _details(console: Any, answer: Mapping[str, Any]) -> None:
     from rich.table import Table
 
     table = Table(show_header=False)

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, quote, urlencode
 import httpx2
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 #: Seconds for an answer, unless the caller says otherwise: the API's own statements take five at most.
 TIMEOUT: Final = 30.0
@@ -58,7 +59,7 @@ class Problem(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Request(Generic[T]):
+class Request(Generic[T_co]):
     """One operation with its arguments. A POST has an Idempotency-Key of its own, so that it may be sent again."""
 
     method: str
@@ -67,7 +68,7 @@ class Request(Generic[T]):
     headers: Mapping[str, str] = field(default_factory=dict)
     answer: Literal["json", "bytes", "nothing"] = "json"
 
-    def after(self, cursor: str | None) -> "Request[T]":
+    def after(self, cursor: str | None) -> "Request[T_co]":
         """The same for the next page."""
         path, _, query = self.path.partition("?")
         kept = [(name, value) for name, value in parse_qsl(query) if name != "cursor"]
@@ -79,7 +80,7 @@ class Request(Generic[T]):
             return {**self.headers, "Idempotency-Key": secrets.token_hex(16)}
         return dict(self.headers)
 
-    def read(self, response: httpx2.Response) -> T:
+    def read(self, response: httpx2.Response) -> T_co:
         """What the answer says. Raises Problem."""
         if not response.is_success:
             try:
@@ -88,8 +89,8 @@ class Request(Generic[T]):
                 body = {}
             raise Problem(response.status_code, body if isinstance(body, dict) else {})
         if self.answer == "nothing":
-            return cast(T, None)
-        return cast(T, response.content if self.answer == "bytes" else response.json())
+            return cast(T_co, None)
+        return cast(T_co, response.content if self.answer == "bytes" else response.json())
 
 
 def request(

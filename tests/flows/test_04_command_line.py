@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from cli.api import EX_NOINPUT, EX_REFUSED, EX_UNAVAILABLE, EX_USAGE
 from localserve.layout import free_port
@@ -16,6 +19,7 @@ from localserve.provision import api_url
 from shared.program import EX_CONFIG, EX_TEMPFAIL
 from tests.flows.live import running
 from tests.flows.sender import DOMAIN, Ledger, send_all
+from tests.services.auth.test_issuer import request as signed_request
 
 pytestmark = [pytest.mark.xdist_group("dialogues"), pytest.mark.timeout(180)]
 
@@ -74,7 +78,7 @@ async def test_every_verb_of_every_noun(operator: Operator, tmp_path: Path) -> N
     does = operator.does
     assert (await does("whoami"))["role"] == "operator"
     customer = await does("customer", "create", "Farm & sons", "--external-id", "farm")
-    assert (await does("customer", "show", "ext:farm")) == customer
+    assert customer == (await does("customer", "show", "ext:farm")) | {"domains": [], "credential": None}
     assert (await does("customer", "change", "ext:farm", "--name", "Farm"))["name"] == "Farm"
     assert (await does("customer", "suspend", "ext:farm", "--reason", "not paid"))["state"] == "suspended"
     assert (await does("customer", "resume", "ext:farm"))["state"] == "active"
@@ -106,6 +110,10 @@ async def test_every_verb_of_every_noun(operator: Operator, tmp_path: Path) -> N
     assert len((await does("key", "ls"))["data"]) == 2  # type: ignore[arg-type]
     assert (await does("usage", "ls", "--customer-id", "ext:farm"))["data"] == []
     assert await does("session", "ls", "--running") == {"data": [], "has_more": False, "next_cursor": None}
+    await _more(does, credential, str(key["id"]), tmp_path)
+    config = await odmr("credential", "config", credential, "--client", "exim", **operator.env)
+    assert config.exit == 0 and "exim -atrn mx.provider.example farm.example" in config.out
+    assert (await odmr("domain", "refused", "farm.example", "--forget", "all", **operator.env)).exit == 0
     await _billing(does)
     await does("plan", "create", "gone")
     endpoint = str((await does("webhook", "ls"))["data"][0]["id"])  # type: ignore[index]
@@ -119,6 +127,26 @@ async def test_every_verb_of_every_noun(operator: Operator, tmp_path: Path) -> N
     ):
         assert (await odmr(*words, **operator.env)).exit == 0
     assert (await odmr("domain", "show", "farm.example", **operator.env)).exit == EX_REFUSED
+
+
+async def _more(does: Callable[..., Awaitable[dict[str, object]]], credential: str, key: str, tmp_path: Path) -> None:
+    """Rotations that overlap, certificates by request, refusals, suspensions that end."""
+    assert (await does("credential", "rotate", credential, "--overlap-seconds", "60"))["former_until"]
+    changed = await does("credential", "change", credential, "--allow-domain", "farm.example")
+    assert changed["allowed_domains"] == ["farm.example"]
+    asked = tmp_path / "request.pem"
+    request = x509.load_der_x509_csr(signed_request(ec.generate_private_key(ec.SECP256R1())))
+    asked.write_bytes(request.public_bytes(Encoding.PEM))
+    boat = await does("credential", "create", "ext:farm", "--certificate-request", str(asked))
+    assert "BEGIN CERTIFICATE" in str(boat["certificate"])
+    assert (await does("key", "rotate", key, "--overlap-seconds", "60"))["key"]
+    assert (await does("domain", "refused", "farm.example"))["data"] == []
+    until = "2099-01-01T00:00:00Z"
+    suspended = await does("customer", "suspend", "ext:farm", "--reason", "not paid", "--until", until)
+    assert suspended["resume_at"] == until
+    await does("customer", "resume", "ext:farm")
+    event = (await does("event", "ls"))["data"][0]  # type: ignore[index]
+    assert await does("event", "show", event["id"]) == event
 
 
 async def _billing(does: Callable[..., Awaitable[dict[str, object]]]) -> None:
@@ -213,3 +241,33 @@ async def test_every_other_exit_code(operator: Operator, tmp_path: Path) -> None
     assert (await odmr("db", "upgrade", ODMR_DATABASE_URL=operator.provider.database_url)).exit == 0
     assert (await odmr("health", ODMR_ADMIN_LISTEN=f"127.0.0.1:{free_port()}")).exit == 1
     assert (await odmr("--version")).exit == 0
+
+
+async def test_a_customer_in_one_step_and_what_the_doctor_says_of_it(operator: Operator) -> None:
+    """The secret once, the file to paste, the zone; then what is wrong, and what to type."""
+    first, again = [
+        await odmr("quickstart", "quick.example", "--client", "fetchmail", **operator.env) for _ in range(2)
+    ]
+    for said in (first, again):
+        assert said.exit == 0, said
+        assert "_odmr.quick.example. 3600 IN TXT" in said.out and "poll mx.provider.example protocol ODMR" in said.out
+    assert "shown when it was made" in again.out and "shown when it was made" not in first.out
+    ports = (
+        "--smtp",
+        f"127.0.0.1:{operator.provider.ports.smtp}",
+        "--odmr",
+        f"127.0.0.1:{operator.provider.ports.odmr}",
+    )
+    said = await odmr("doctor", *ports, "--json", **operator.env)
+    found = {one["what"]: one for one in json.loads(said.out)}
+    assert said.exit == EX_REFUSED
+    assert {
+        found[what]["why"] for what in ("the API answers", f"the MX port {ports[1]}", f"the ODMR port {ports[3]}")
+    } == {""}
+    assert (
+        "MX" in found["DNS of quick.example"]["why"] and "domain verify" in found["DNS of quick.example"]["type_this"]
+    )
+    await send_all(operator.provider.ports.smtp, ["doctor"], Ledger(), 30)
+    words = await odmr("doctor", "--smtp", f"127.0.0.1:{free_port()}", **operator.env)
+    assert words.exit == EX_REFUSED and "no greeting" in words.out and "ok     the API answers" in words.out
+    assert f"WRONG  mail for {DOMAIN}: mail waits since" in words.out

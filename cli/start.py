@@ -1,0 +1,29 @@
+"""`odmr quickstart`: a customer in one step, and all that it must be given: DNS records, the secret, a file to paste."""
+
+import sys
+
+from cli.api import ask
+from client import credentials, customers, dns
+
+
+def quickstart(domain: str, name: str, client: str) -> None:
+    """Makes customer `ext:DOMAIN` with the domain and a credential, and prints what comes next. Twice is as once, but that
+    the secret is shown once."""
+    made = ask(customers.upsert_customer(f"ext:{domain}", name=name or domain, domains=[domain], credential=True))
+    credential = made["credential"]
+    known = credential or ask(credentials.list_credentials(customer_id=made["id"], limit=1))["data"][0]
+    secret = credential["secret"] if credential else "(shown when it was made; odmr credential rotate makes a new one)"
+    config = ask(credentials.read_client_config(known["id"], for_=client))  # type: ignore[arg-type]  # the command checks it
+    sys.stdout.write(f"""\
+1. Put these lines into the zone of {domain}, then: odmr domain verify {domain}
+
+{ask(dns.read_dns(domain))["zone"]}
+2. Give the customer its secret, once, for {known["authcid"]}:
+
+{secret}
+
+3. Give it this file:
+
+{config.decode()}
+4. Look at it: odmr customer status ext:{domain}; odmr doctor
+""")
