@@ -46,6 +46,7 @@ def domain_change(
     eight_bit: Literal["hold", "send"] | None = None,
     unknown_recipients: Literal["accept", "reject"] | None = None,
     learn_refusals_seconds: int | None = None,
+    priority: int | None = None,
     retention_days: int | None = None,
     delay_notice_seconds: int | None = None,
     when_refused: Literal["fail", "hold"] | None = None,
@@ -59,6 +60,7 @@ def domain_change(
         eight_bit=eight_bit,
         unknown_recipients=unknown_recipients,
         learn_refusals_seconds=learn_refusals_seconds,
+        priority=priority,
         delay_notice_seconds=delay_notice_seconds,
         when_refused=when_refused,
     )

@@ -49,6 +49,7 @@ class DomainChange(Input):
     eight_bit: Literal["hold", "send"] | None = None
     unknown_recipients: Literal["accept", "reject"] | None = None
     learn_refusals_seconds: int | None = Field(default=None, ge=0, le=30 * 86_400)
+    priority: int | None = Field(default=None, ge=0, le=9)
     retention_days: int | None = Field(default=None, ge=1, le=60)
     delay_notice_seconds: int | None = Field(default=None, ge=0, le=60 * 86_400)
     when_refused: Literal["fail", "hold"] | None = None
@@ -81,6 +82,7 @@ class DomainOutput(Shown):
     `fail_after_seconds`: how long a 5xx of the customer's server before the content bounces nothing. `eight_bit`: what
     becomes of 8-bit content where that server does not say that it takes it. `unknown_recipients`: of who is not in the list.
     `learn_refusals_seconds`: how long senders hear 550 at once for whom the customer's server did not know; 0 never.
+    `priority`: 0 to 9; in a session the mail of domains with the highest goes first, from the next batch on.
     `retention_days`: when mail that nobody fetched expires, with a DSN; null as the plan says (14). `delay_notice_seconds`:
     when senders hear that their mail still waits; 0 never. `when_refused`: fail, with a DSN, or hold what that server refuses
     for good. `max_messages`, `max_bytes`: what may wait before senders hear 452; null for no limit.
@@ -92,6 +94,7 @@ class DomainOutput(Shown):
     eight_bit: str
     unknown_recipients: str
     learn_refusals_seconds: int
+    priority: int
     retention_days: int | None
     delay_notice_seconds: int
     when_refused: str

@@ -21,6 +21,7 @@ _POLICIES: Final = {
     "eight_bit": "hold",
     "unknown_recipients": "accept",
     "learn_refusals_seconds": 0,
+    "priority": 0,
     "retention_days": None,
     "delay_notice_seconds": 0,
     "when_refused": "fail",
@@ -35,7 +36,8 @@ class Domain:
 
     `fail_after_seconds`: how long a 5xx before the content is no end. `eight_bit`: hold or send what a server without
     8BITMIME may not take. `unknown_recipients`: accept or reject who is not in the domain's list; `learn_refusals_seconds`:
-    how long whom the customer's server does not know is refused at once, 0 not at all. `retention_days`: when
+    how long whom the customer's server does not know is refused at once, 0 not at all. `priority`: 0 to 9, the highest goes
+    first in a session. `retention_days`: when
     mail that nobody fetched expires; None as the plan says. `delay_notice_seconds`: when senders hear that it still waits;
     0 never. `when_refused`: fail (with a DSN) or hold what the server refuses for good. `max_messages` and `max_bytes`:
     what may wait; None for no limit. `verified_at`: when its DNS showed that it is the customer's.
@@ -48,6 +50,7 @@ class Domain:
     eight_bit: str
     unknown_recipients: str
     learn_refusals_seconds: int
+    priority: int
     retention_days: int | None
     delay_notice_seconds: int
     when_refused: str

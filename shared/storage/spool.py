@@ -5,7 +5,7 @@ that was lost fences whoever still holds it. A wake-up is only a hint; what is q
 """
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, assert_never
 
@@ -48,6 +48,12 @@ SELECT l.*, m.reverse_path, m.size, m.has_eight_bit, m.needs_smtputf8, m.dsn_par
     make_interval(secs => coalesce(d.fail_after_seconds, 0)) AS fail_after
 FROM leased l JOIN messages m ON m.id = l.message_id LEFT JOIN domains d ON d.id = l.domain_id
 ORDER BY l.next_at, l.id
+"""
+
+#: Domains by their priority, the highest first. What is no hosted domain, as those of strangers, is of the lowest.
+_TIERS: Final = """
+SELECT array_agg(i.name ORDER BY i.name) AS names FROM unnest($1::text[]) AS i(name) LEFT JOIN domains d ON d.name = i.name
+GROUP BY coalesce(d.priority, 0) ORDER BY coalesce(d.priority, 0) DESC
 """
 
 #: Renews a lease that still stands, and that no operator has ended, and says whether its customer and credential do.
@@ -142,12 +148,14 @@ GROUP BY domain ORDER BY min(next_at) LIMIT $3
 
 @dataclass(slots=True)
 class Lease:
-    """One session's right to send. `seen` is how far in the queue this session is."""
+    """One session's right to send. `tiers` are the domains asked for by their priority, read anew after each renewal; `seen`
+    is how far in the queue this session is, of each tier."""
 
     id: LeaseId
     session_id: SessionId
     customer_id: CustomerId
-    seen: datetime | None = None
+    seen: dict[tuple[str, ...], datetime] = field(default_factory=dict)
+    tiers: dict[tuple[str, ...], list[tuple[str, ...]]] = field(default_factory=dict)
 
 
 class LeaseLost(Exception):
@@ -172,24 +180,34 @@ class Spool:
     async def lease(
         self, lease: Lease, domains: Sequence[str], limit: int, *, with_back_off: bool
     ) -> list[LeasedRecipient]:
-        """The next rows in order, at most `limit`; [] when none is due."""
-        args = (lease.id, lease.session_id, lease.customer_id)
-        tries = [(lease.seen or _LONG_AGO, limit, False)]
-        if lease.seen is not None:  # what was committed late, or given back, stands further up
+        """The next rows in order, at most `limit`, of the domains with the highest priority; [] when none is due."""
+        asked, leased = tuple(domains), []
+        if asked not in lease.tiers:
+            lease.tiers[asked] = [tuple(row["names"]) for row in await self._pool.fetch(_TIERS, list(asked))]
+        for tier in lease.tiers[asked]:
+            if leased := await self._lease_of(lease, tier, limit, with_back_off):
+                lease.seen[tier] = leased[-1].next_at
+                break
+        failpoint("odmr.leased")
+        return leased
+
+    async def _lease_of(
+        self, lease: Lease, domains: tuple[str, ...], limit: int, with_back_off: bool
+    ) -> list[LeasedRecipient]:
+        args, seen = (lease.id, lease.session_id, lease.customer_id), lease.seen.get(domains)
+        tries = [(seen or _LONG_AGO, limit, False)]
+        if seen is not None:  # what was committed late, or given back, stands further up
             tries.append((_LONG_AGO, limit, False))
         tries.append((_LONG_AGO, 1, True))
         for lowest, most, suspects in tries:
             rows = await self._pool.fetch(_LEASE, *args, lowest, list(domains), most, with_back_off, suspects)
             if rows:
-                break
-        failpoint("odmr.leased")
-        leased = [LeasedRecipient(**dict(row)) for row in rows]
-        if leased:
-            lease.seen = leased[-1].next_at
-        return leased
+                return [LeasedRecipient(**dict(row)) for row in rows]
+        return []
 
     async def renew(self, lease: Lease, time: timedelta, credential_id: object) -> frozenset[str]:
         """Makes the lease last `time` from now; gives the domains that the customer still has. Raises LeaseLost."""
+        lease.tiers.clear()
         domains = await self._pool.fetchval(_RENEW, lease.id, time.total_seconds(), credential_id)
         if domains is None:
             raise LeaseLost

@@ -92,7 +92,7 @@ async def fill(url: str) -> dict[str, str]:
     shop = await customers.create(OPERATOR, CustomerId(CLOCK.new_id()), {"name": "Shop", "external_id": "shop"})
     await customers.suspend(shop, "not paid", "tempfail", None)
     domain = await domains.create(DomainId(CLOCK.new_id()), farm.id, domain_name("farm.example"))
-    domain = await domains.change(domain, {"learn_refusals_seconds": 86_400})
+    domain = await domains.change(domain, {"learn_refusals_seconds": 86_400, "priority": 5})
     other = await domains.create(DomainId(CLOCK.new_id()), shop.id, domain_name("shop.example"))
     await domains.change(
         other, {"unknown_recipients": "reject", "eight_bit": "send", "retention_days": 30, "max_messages": 1000}

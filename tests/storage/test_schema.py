@@ -36,7 +36,7 @@ async def test_the_tables_of_the_code_are_those_of_the_migrations(database_url: 
 
 #: SQLAlchemy's type -> what the inspector says of PostgreSQL's.
 _KINDS = {
-    "Uuid": "UUID", "Text": "TEXT", "DateTime": "TIMESTAMP", "BigInteger": "BIGINT", "Integer": "INTEGER",
+    "Uuid": "UUID", "Text": "TEXT", "DateTime": "TIMESTAMP", "SmallInteger": "SMALLINT", "BigInteger": "BIGINT", "Integer": "INTEGER",
     "Boolean": "BOOLEAN", "LargeBinary": "BYTEA", "ARRAY": "ARRAY",
     "JSONB": "JSONB",
 }  # fmt: skip

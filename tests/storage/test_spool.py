@@ -64,6 +64,36 @@ async def test_who_is_not_known_is_remembered_where_the_domain_wants_that(databa
     assert [tuple(row) for row in known] == [("u0", replies[0], True), ("u3", replies[3], True)]
 
 
+async def test_a_domain_with_a_higher_priority_goes_first(database_url: str, pool: Pool) -> None:
+    """From the next batch after a renewal; each domain's own mail stays in order."""
+    customer, spool = await seed(database_url), Spool(pool)
+    await fill(pool, customer, 9)
+    names = ["demo.example", "a.example", "b.example"]
+    ids = [row["id"] for row in await pool.fetch("SELECT id FROM recipients ORDER BY next_at, id")]
+    for name, priority in (("a.example", 9), ("b.example", 0)):
+        domain = await pool.fetchval(
+            "INSERT INTO domains (id, customer_id, name, priority) VALUES (gen_random_uuid(), $1, $2, $3) RETURNING id",
+            customer.customer_id, name, priority,
+        )  # fmt: skip
+        of = ids[names.index(name) :: 3]
+        await pool.execute("UPDATE recipients SET domain = $1, domain_id = $2 WHERE id = ANY($3)", name, domain, of)
+    lease = customer.lease()
+    await spool.open_lease(lease, TIME)
+
+    async def next_two() -> list[tuple[int, str]]:
+        rows = await spool.lease(lease, names, 2, with_back_off=True)
+        return [(ids.index(row.id), row.domain) for row in rows]
+
+    assert await next_two() == [(1, "a.example"), (4, "a.example")]
+    assert await next_two() == [(7, "a.example")]
+    assert await next_two() == [(0, "demo.example"), (2, "b.example")]
+    await pool.execute("UPDATE domains SET priority = 3 WHERE name = 'b.example'")
+    await spool.renew(lease, TIME, customer.credential_id)
+    assert await next_two() == [(5, "b.example"), (8, "b.example")]
+    assert await next_two() == [(3, "demo.example"), (6, "demo.example")]
+    assert await next_two() == []
+
+
 async def test_a_lease_tells_the_domains_policies(database_url: str, pool: Pool) -> None:
     customer, spool = await seed(database_url), Spool(pool)
     await fill(pool, customer, 2)

@@ -16,6 +16,7 @@ ALTER TABLE plans ADD COLUMN max_messages_per_hour integer CHECK (max_messages_p
 ALTER TABLE customers ADD COLUMN resume_at timestamptz;
 CREATE INDEX customers_resume ON customers (resume_at) WHERE resume_at IS NOT NULL;
 
+ALTER TABLE domains ADD COLUMN priority smallint NOT NULL DEFAULT 0 CHECK (priority BETWEEN 0 AND 9);
 ALTER TABLE domains ADD COLUMN learn_refusals_seconds integer NOT NULL DEFAULT 0 CHECK (learn_refusals_seconds >= 0);
 CREATE TABLE refused_recipients (
     domain_id uuid NOT NULL REFERENCES domains ON DELETE CASCADE,
