@@ -41,14 +41,16 @@ async def secret_of(provider: Provider) -> str:
         return str((await api.post(f"/v1/credentials/{one['id']}/rotate")).json()["secret"])
 
 
-async def drain(provider: Provider, count: int, *, tls: str, most: int | None = None) -> int:
+async def drain(
+    provider: Provider, count: int, *, tls: str, most: int | None = None, more: tuple[str, ...] = ()
+) -> int:
     """Fills the queue and fetches all of it with one run of the connector; gives how many sessions that took."""
-    names = [f"{tls}-{most}-{i}" for i in range(count)]
+    names = [f"{tls}-{most}-{len(more)}-{i}" for i in range(count)]
     await fill(provider, names, DOMAINS)
     connection = await database(provider)
     before = await connection.fetchval("SELECT count(*) FROM sessions")
     async with Sink(most=most) as sink:
-        result = await call(provider, sink, tls=tls, user="many", secret=await secret_of(provider))
+        result = await call(provider, sink, tls=tls, user="many", secret=await secret_of(provider), options=more)
     assert result.exit == Exit.OK, result.said
     for i, domain in enumerate(DOMAINS):
         came = [name_of(m.content) for m in sink.messages if m.forward_paths == (f"user@{domain}",)]

@@ -51,7 +51,7 @@ FILL_EVENTS = "INSERT INTO events (type, customer_id, message_id) SELECT 'messag
 async def serving() -> str:
     """Both; fails when a list is read from one end to the other, or the goal is missed."""
     async with running(ODMR_API_REQUESTS_PER_SECOND="0", ODMR_SWEEP_SECONDS="1") as provider:
-        p99, median, mails = await _beside_mail(provider)
+        p99, median, mails = await beside_mail(provider)
         slowest = await _lists(provider)
     figure = f"{RATE} requests a second for {SECONDS} s beside {mails} mails: p99 {p99 * 1000:.0f} ms, median {median * 1000:.1f} ms; {slowest}"
     if p99 > GOAL:
@@ -59,7 +59,9 @@ async def serving() -> str:
     return figure
 
 
-async def _beside_mail(provider: Provider) -> tuple[float, float, int]:
+async def beside_mail(provider: Provider) -> tuple[float, float, int]:
+    """99 of 100 requests are answered sooner, and half of them; in seconds. How many mails went through meanwhile."""
+
     runs = asyncio.Event()
 
     def answer(_message: Received) -> Reply:
