@@ -160,11 +160,7 @@ NAMES, TRIES = 120, 9
 
 
 async def denials(provider: Provider) -> tuple[float, float]:
-    """How a denial of a known name differs from one of an unknown name, asked in turn.
-
-    Gives the difference of the medians in milliseconds, and the Kolmogorov-Smirnov distance over the distance at which two
-    samples of this size are told apart with p = 0.01: below 1 they are not.
-    """
+    """How a denial of a known name differs from one of an unknown name, asked in turn: as `difference` has it."""
     engine = create_engine(provider.database_url, size=2)
     credentials, seal = Credentials(engine), Seal(base64.b64decode(provider.secrets.seal_key))
     customer = str(await _one_customer(provider))
@@ -187,7 +183,7 @@ async def denials(provider: Provider) -> tuple[float, float]:
                     taken[name in names[:1]].append(time.perf_counter() - began)
         await _open_doors(provider)
     await engine.dispose()
-    return _difference(taken[True], taken[False])
+    return difference(taken[True], taken[False])
 
 
 async def _open_doors(provider: Provider) -> None:
@@ -204,7 +200,9 @@ async def _one_customer(provider: Provider) -> object:
     return found
 
 
-def _difference(one: list[float], other: list[float]) -> tuple[float, float]:
+def difference(one: list[float], other: list[float]) -> tuple[float, float]:
+    """Of two samples of seconds: the difference of the medians in milliseconds, and the Kolmogorov-Smirnov distance over the
+    distance at which two samples of this size are told apart with p = 0.01: below 1 they are not."""
     medians = abs(statistics.median(one) - statistics.median(other)) * 1000
     one, other = sorted(one), sorted(other)
     distance = max(
