@@ -1,4 +1,4 @@
-"""Whether a service lives and is ready, by HTTP on a port of its own: /livez and /readyz. For containers and balancers.
+"""Whether a service lives and is ready, and its figures, by HTTP on a port of its own: /livez, /readyz and /metrics.
 
 /livez never looks at PostgreSQL or NATS; /readyz does, and is 503 from SIGTERM on, so that no new connection is sent here.
 """
@@ -8,6 +8,8 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Final
+
+from shared import metrics
 
 #: Seconds for a request, and for the check behind /readyz.
 REQUEST_TIME: Final = 5.0
@@ -26,10 +28,10 @@ async def admin_port(listen: str, stop: asyncio.Event, is_ready: Callable[[], Aw
         with contextlib.suppress(OSError, ValueError, asyncio.IncompleteReadError):
             async with asyncio.timeout(REQUEST_TIME):
                 path = (await reader.readline()).decode("ascii", "replace").split(" ")[1:2]
-                status, word = await _answer(path[0] if path else "", stop, is_ready)
-                body = f"{word}\n"
-                head = f"HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n"
-                writer.write(f"{head}Connection: close\r\n\r\n{body}".encode("ascii"))
+                status, body = await _answer(path[0] if path else "", stop, is_ready)
+                kind = "text/plain; version=0.0.4; charset=utf-8"  # Prometheus' own, which is text for the others, too
+                head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
+                writer.write(f"{head}Connection: close\r\n\r\n".encode("ascii") + body)
                 await writer.drain()
         writer.close()
 
@@ -41,15 +43,17 @@ async def admin_port(listen: str, stop: asyncio.Event, is_ready: Callable[[], Aw
         server.close()
 
 
-async def _answer(path: str, stop: asyncio.Event, is_ready: Callable[[], Awaitable[bool]]) -> tuple[str, str]:
+async def _answer(path: str, stop: asyncio.Event, is_ready: Callable[[], Awaitable[bool]]) -> tuple[str, bytes]:
     if path == "/livez":
-        return "200 OK", "alive"
+        return "200 OK", b"alive\n"
+    if path == "/metrics":
+        return "200 OK", metrics.text()
     if path != "/readyz":
-        return "404 Not Found", "not found"
+        return "404 Not Found", b"not found\n"
     if stop.is_set():
-        return "503 Service Unavailable", "stopping"
+        return "503 Service Unavailable", b"stopping\n"
     try:
         ready = await is_ready()
     except Exception:
         ready = False
-    return ("200 OK", "ready") if ready else ("503 Service Unavailable", "not ready")
+    return ("200 OK", b"ready\n") if ready else ("503 Service Unavailable", b"not ready\n")

@@ -23,6 +23,7 @@ unpack() { # PACKAGE FOLDER
 }
 unpack postfix postfix
 unpack exim4-daemon-light exim
+unpack prometheus prometheus # for promtool, which is on its own
 # ODMR came into Exim after Debian 12: that one runs in a root of its own, with the libraries of its own time.
 exim_with_atrn() {
   local apt=$PWD/.tools/draft

@@ -1,6 +1,7 @@
 """One shape for every error: RFC 9457 problem+json with a stable `code`. A fault of ours is 503 and says nothing of why."""
 
 import re
+import time
 from http import HTTPStatus
 from typing import Any, Final
 from uuid import uuid4
@@ -13,6 +14,8 @@ from pydantic import BaseModel
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from shared import metrics
 
 log = structlog.get_logger()
 
@@ -105,16 +108,17 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request, has_started = Request(scope), False
+        request, has_started, status = Request(scope), False, 503
         request.state.request_id = f"req_{uuid4().hex}"
 
         async def send_on(message: Message) -> None:
-            nonlocal has_started
+            nonlocal has_started, status
             if message["type"] == "http.response.start":
-                has_started = True
+                has_started, status = True, message["status"]
                 MutableHeaders(scope=message)["X-Request-Id"] = request.state.request_id
             await send(message)
 
+        began = time.perf_counter()
         try:
             await self._app(scope, receive, send_on)
         except Exception:
@@ -122,6 +126,15 @@ class Guard:
             if has_started:
                 raise
             await answer(Problem("unavailable"), request)(scope, receive, send_on)
+        finally:
+            route = getattr(scope.get("route"), "path", "unknown")
+            metrics.API_REQUESTS.labels(_method(scope["method"]), route, str(status)).inc()
+            metrics.API_DURATION.observe(time.perf_counter() - began)
+
+
+def _method(name: str) -> str:
+    """A stranger may name anything."""
+    return name if name in ("GET", "POST", "PUT", "PATCH", "DELETE") else "other"
 
 
 def _methods(app: FastAPI, request: Request) -> set[str]:

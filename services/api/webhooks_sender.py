@@ -18,7 +18,7 @@ import structlog
 
 from services.api.events import EventOutput
 from services.api.parts import Parts
-from shared import VERSION
+from shared import VERSION, metrics
 from shared.domain.address import is_global
 from shared.domain.names import public_id
 from shared.domain.webhook import RETRIES, BadUrl, check_url, sign
@@ -87,6 +87,7 @@ class WebhooksSender:
         except (httpx2.HTTPError, TimeoutError, OSError) as why:
             error = f"{type(why).__name__}: {why}" if str(why) else type(why).__name__
         webhooks = self._parts.webhooks
+        metrics.WEBHOOKS.labels(_result(status, due.attempts)).inc()
         if status is not None and 200 <= status < 300:
             await webhooks.settle(due, "delivered", status, "", None)
         elif status == 410:
@@ -169,3 +170,9 @@ def _retry_after(answer: httpx2.Response) -> timedelta:
     if answer.status_code not in (429, 503) or not (text.isascii() and text.isdigit()):
         return timedelta()
     return min(timedelta(seconds=int(text[:9])), MAX_RETRY_AFTER)
+
+
+def _result(status: int | None, attempts: int) -> str:
+    if status is not None and 200 <= status < 300:
+        return "delivered"
+    return "failed" if status == 410 or attempts > len(RETRIES) else "again"

@@ -1,5 +1,6 @@
 """Auth's words on the bus: verify, key and mint. A fault of ours answers `unavailable`, which the customer hears as 454."""
 
+from typing import Final
 from uuid import UUID
 
 import structlog
@@ -7,15 +8,19 @@ import structlog
 from services.auth.issuer import BadRequest
 from services.auth.minter import Minter
 from services.auth.verifier import Channel, Proven, Verifier
+from shared import metrics
 from shared.bus import payloads
 from shared.failpoint import failpoint
 from shared.protocol.events import Continue, Denied, Unavailable
-from shared.protocol.sasl import plain
+from shared.protocol.sasl import cram_md5, external, plain, scram
 from shared.protocol.sasl.transcript import Exchange, Transcript
 from shared.sealed import NotForUs, open_sealed, public_key_of
 from shared.storage.reading import Conflict
 
 log = structlog.get_logger()
+
+#: Those of which there are figures; a client may name anything.
+MECHANISMS: Final = frozenset({cram_md5.NAME, scram.NAME, plain.NAME, external.NAME})
 
 
 class Responder:
@@ -43,7 +48,12 @@ class Responder:
             log.warning("auth.bad_request", error=str(error))
             return None
         failpoint("auth.verify")
-        return payloads.encode(await self._verified(request))
+        mechanism = request.mechanism if request.mechanism in MECHANISMS else "other"
+        with metrics.AUTH_DURATION.labels(mechanism).time():
+            answer = await self._verified(request)
+        if answer.verdict != "continue":
+            metrics.AUTH_ATTEMPTS.labels(mechanism, answer.verdict).inc()
+        return payloads.encode(answer)
 
     async def _verified(self, request: payloads.VerifyRequest) -> payloads.VerifyAnswer:
         known = log.bind(session_id=request.session_id, mechanism=request.mechanism, peer=request.peer)

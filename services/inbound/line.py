@@ -14,6 +14,7 @@ from aiosmtpd.smtp import SMTP
 
 from services.inbound.handler import Handler, reply_text
 from services.inbound.parts import Parts
+from shared import metrics
 from shared.protocol import reply as r
 from shared.protocol.reply import Reply
 from shared.protocol.wire import MAX_SMTP_LINE, LineBuffer
@@ -110,6 +111,7 @@ class Line(SMTP, ABC):
                 raise PeerGone(f"{type(error).__name__}: {error}") from None
 
     async def _say(self, reply: Reply) -> None:
+        metrics.INBOUND_REPLIES.labels(f"{reply.code // 100}xx").inc()
         await self.push(reply_text(reply))
 
     async def _read(self, seconds: float) -> bytes:

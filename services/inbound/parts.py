@@ -11,6 +11,7 @@ from typing import Protocol
 from services.inbound.policy import MAX_BY_ADDRESS, MAX_CONNECTIONS, Check
 from services.inbound.quotas import Quotas
 from services.inbound.space import Space
+from shared import metrics
 from shared.clock import Clock
 from shared.protocol.grammar import Path
 from shared.protocol.reply import S421_TOO_MANY_CONNECTIONS, Reply
@@ -47,11 +48,14 @@ class Connections:
     def add(self, connection: Connection, address: str) -> None:
         """It is here."""
         self.all.add(connection)
+        metrics.INBOUND_CONNECTIONS.inc()
+        metrics.INBOUND_ACTIVE.inc()
         self.by_address[address] += 1
 
     def remove(self, connection: Connection, address: str) -> None:
         """It is gone."""
         self.all.discard(connection)
+        metrics.INBOUND_ACTIVE.dec()
         self.by_address[address] -= 1
         if self.by_address[address] <= 0:
             del self.by_address[address]

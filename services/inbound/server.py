@@ -15,6 +15,7 @@ from services.inbound.line import Line, PeerGone
 from services.inbound.parts import Parts
 from services.inbound.policy import Peer
 from services.inbound.transaction import Envelope, Transaction
+from shared import metrics
 from shared.protocol import notification
 from shared.protocol import reply as r
 from shared.protocol.dotstuff import ContentReader
@@ -246,7 +247,9 @@ class InboundConnection(Line):
         await self._say(r.S354_GO_AHEAD)
         if await self._take_content(transaction):
             self._transaction = None
-            reply = await transaction.accept()
+            with metrics.INBOUND_STORE.time():
+                reply = await transaction.accept()
+            metrics.INBOUND_MESSAGES.labels(_result(reply)).inc()
             await self._say(reply)
             await self._flush()
             transaction.answered(reply)
@@ -274,6 +277,10 @@ class InboundConnection(Line):
                 self._is_over = True
                 await self._say(cut)
                 return False
+
+
+def _result(reply: Reply) -> str:
+    return "accepted" if reply.is_positive else "deferred" if reply.is_temporary else "rejected"
 
 
 def _syntax_reply(error: BadSyntax) -> Reply:

@@ -13,6 +13,7 @@ import structlog
 from services.inbound.content import IncomingContent
 from services.inbound.parts import Parts
 from services.inbound.policy import Peer, refuse_header
+from shared import metrics
 from shared.bus.subjects import mail_queued
 from shared.domain.message import Message, Recipient
 from shared.domain.names import BadName, MessageId, RecipientId, domain_name
@@ -158,6 +159,7 @@ class Transaction:
 
     async def _accept(self, message: Message) -> None:
         await self._parts.acceptor.accept(message)
+        metrics.INBOUND_BYTES.observe(message.size)
         log.info("message.stored", message_id=str(message.id), size=message.size, recipients=len(message.recipients))
         failpoint("inbound.before_publish")
         for customer_id in {recipient.customer_id for recipient in message.recipients}:

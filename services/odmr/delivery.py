@@ -14,6 +14,7 @@ from services.odmr.keeper import Keeper
 from services.odmr.parts import Parts
 from services.odmr.settler import Settler
 from services.odmr.supply import Supply
+from shared import metrics
 from shared.domain.disposition import Broken, Delivered, Disposition, decide
 from shared.domain.message import LeasedRecipient
 from shared.domain.names import RecipientId
@@ -348,13 +349,23 @@ class Delivery:
         if any(isinstance(disposition, Delivered) for _, disposition in rows):
             self._messages += 1
             self._octets += group[0].size
+            metrics.DELIVERED_BYTES.inc(group[0].size)
         for row, disposition in rows:
+            self._count(row, disposition)
             log.info(
                 f"recipient.{type(disposition).__name__.lower()}",
                 message_id=str(row.message_id),
                 recipient_id=str(row.id),
             )
         self._settler.put([(RecipientId(row.id), disposition) for row, disposition in rows])
+
+    def _count(self, row: LeasedRecipient, disposition: Disposition) -> None:
+        metrics.ATTEMPTS.labels(type(disposition).__name__.lower()).inc()
+        if isinstance(disposition, Delivered):
+            age = row.age.total_seconds()
+            is_pushed = age < row.leased_at - self._began
+            waited = age + asyncio.get_running_loop().time() - row.leased_at
+            metrics.QUEUE_LATENCY.labels("true" if is_pushed else "false").observe(waited)
 
     def _disposition(self, row: LeasedRecipient, outcome: Outcome) -> Disposition:
         return decide(

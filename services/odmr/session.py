@@ -10,7 +10,7 @@ import structlog
 from services.odmr.authority import Channel, Identity
 from services.odmr.delivery import Delivery
 from services.odmr.parts import Parts
-from shared import observe
+from shared import metrics, observe
 from shared.domain.lease import LEASE_BATCH
 from shared.domain.message import LeasedRecipient
 from shared.domain.names import LeaseId, SessionId
@@ -77,6 +77,15 @@ class Session:
 
     async def run(self) -> None:
         """From the greeting to the end, the turn and its mail included. Raises OSError and TimeoutError as they come."""
+        metrics.SESSIONS_ACTIVE.inc()
+        with metrics.SESSION_DURATION.time():
+            try:
+                await self._run()
+            finally:
+                metrics.SESSIONS_ACTIVE.dec()
+                metrics.SESSIONS.labels("turned" if self._machine.state is State.TURNED else "not_turned").inc()
+
+    async def _run(self) -> None:
         observe.bind(session_id=str(self._id))
         log.info("session.started", peer=self._peer, tls=self._stream.is_tls)
         async with asyncio.timeout(self._parts.limits.login):
@@ -134,6 +143,7 @@ class Session:
         except BaseException:  # told to end while it waited for another session's lease
             await asyncio.shield(asyncio.ensure_future(self._give_back()))
             raise
+        metrics.ATRN.labels(_result(answer)).inc()
         try:
             await self._answer(answer)
         except BaseException:
@@ -244,3 +254,15 @@ class Session:
             for task in (read, stop):
                 task.cancel()
             await asyncio.gather(read, stop, return_exceptions=True)
+
+
+def _result(answer: ProviderAnswer) -> str:
+    match answer:
+        case Turn():
+            return "turned"
+        case Refuse(reply) if reply == r.S453_NO_MAIL:
+            return "no_mail"
+        case Refuse(reply) if reply == r.S451_CANNOT_TURN:
+            return "unavailable"
+        case _:
+            return "refused"

@@ -4,9 +4,11 @@ import asyncio
 import ipaddress
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 
 import structlog
 
+from services.outbound import figures
 from services.outbound.carrier import Carrier
 from services.outbound.notifier import Notifier
 from services.outbound.route import Router
@@ -42,6 +44,7 @@ async def run(settings: OutboundSettings, stop: asyncio.Event) -> None:
         asyncio.create_task(sweep_for_ever(Sweeper(pool), settings.sweep_seconds)),
         asyncio.create_task(_for_ever("telling", notifier.tell, settings.outbound_seconds)),
         asyncio.create_task(_for_ever("carrying", carrier.carry, settings.outbound_seconds)),
+        asyncio.create_task(_for_ever("counting", partial(figures.count, pool), figures.EVERY)),
     )
     log.info("outbound.ready")
 

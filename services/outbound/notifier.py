@@ -10,6 +10,7 @@ from typing import Final
 
 import structlog
 
+from shared import metrics
 from shared.clock import Clock
 from shared.domain.dsn import Original, Told, compose, is_owed
 from shared.domain.message import Message, Recipient
@@ -54,6 +55,7 @@ class Notifier:
                     log.warning("dsn.capped", by_minute=self.by_minute)
                     break
             failpoint("outbound.before_notices")
+        metrics.NOTICES.inc(len(dues))
         return len(dues)
 
     async def _tell_of(self, notices: Notices, dues: list[Due]) -> int:

@@ -11,6 +11,7 @@ import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from shared import metrics
 from shared.bus.subjects import inbox_of
 
 log = structlog.get_logger()
@@ -83,8 +84,12 @@ class Bus:
 
     async def publish(self, subject: str, data: bytes = b"") -> None:
         """Says it, if the server is there; a wake-up that is lost is found by the poll."""
-        with contextlib.suppress(nats.errors.Error, OSError):
+        try:
             await self._client.publish(subject, data)
+        except (nats.errors.Error, OSError):
+            metrics.PUBLISHED.labels("lost").inc()
+        else:
+            metrics.PUBLISHED.labels("ok").inc()
 
     async def request(self, subject: str, data: bytes, timeout: float) -> bytes:
         """Asks and gives the answer. Raises NoAnswer."""

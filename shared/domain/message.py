@@ -80,3 +80,5 @@ class LeasedRecipient:
     rcpt_parameters: str = ""
     #: It was sent before when our own side died: it goes alone.
     is_suspect: bool = False
+    #: When it was leased, by a clock that never goes back.
+    leased_at: float = 0.0

@@ -4,6 +4,7 @@ A lease is one row a session. The database's clock says how long it lasts; a row
 that was lost fences whoever still holds it. A wake-up is only a hint; what is queued stands here.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -202,7 +203,8 @@ class Spool:
         for lowest, most, suspects in tries:
             rows = await self._pool.fetch(_LEASE, *args, lowest, list(domains), most, with_back_off, suspects)
             if rows:
-                return [LeasedRecipient(**dict(row)) for row in rows]
+                now = asyncio.get_running_loop().time()
+                return [LeasedRecipient(**dict(row), leased_at=now) for row in rows]
         return []
 
     async def renew(self, lease: Lease, time: timedelta, credential_id: object) -> frozenset[str]:

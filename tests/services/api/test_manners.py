@@ -8,7 +8,9 @@ from services.api.app import create_app
 from services.api.rate import BURST_SECONDS, Rates
 from shared.domain.access import Principal, Role
 from shared.domain.names import CustomerId, from_public_id
+from shared.metrics import REGISTRY
 from shared.storage.engine import Pool
+from tests.counting import grows
 from tests.services.api.conftest import Api, make_customer
 
 
@@ -130,3 +132,15 @@ async def test_the_audit_log_tells_who_changed_what(api: Api) -> None:
         assert [line["path"] for line in lines] == wanted
         assert {(line["method"], line["status"], line["key_name"]) for line in lines} == {("POST", 201, "test")}
         assert all(line["request_id"].startswith("req_") and line["id"].startswith("aud_") for line in lines)
+
+
+async def test_requests_are_counted_by_what_was_asked_and_never_by_whom(api: Api) -> None:
+    route = {"method": "GET", "route": "/v1/customers/{customer_id}", "status": "404"}
+    odd = {"method": "other", "route": "unknown", "status": "405"}
+    with grows(2, "odmr_api_requests_total", **route), grows(3, "odmr_api_request_duration_seconds_count"):
+        for name in ("ext:a", "ext:b"):
+            await api.operator.get(f"/v1/customers/{name}")
+        await api.operator.request("BREW", "/v1/customers")
+    assert REGISTRY.get_sample_value("odmr_api_requests_total", odd) or REGISTRY.get_sample_value(
+        "odmr_api_requests_total", odd | {"route": "/v1/customers"}
+    )

@@ -8,7 +8,9 @@ import pytest
 
 from services.inbound.policy import HARD_ERRORS, MAX_RECIPIENTS
 from services.inbound.server import factory
+from tests.counting import Growth, grows
 from tests.services.inbound.conftest import MAX_MESSAGE, Inbound, Peer
+from tests.waiting import until
 
 
 async def test_a_message_is_stored_as_it_came(inbound: Inbound) -> None:
@@ -221,3 +223,27 @@ async def test_shutting_down(inbound: Inbound) -> None:
     assert (await busy.reply()).startswith(b"250 ")
     assert (await busy.reply()).startswith(b"421 4.3.2 ")
     assert len(await inbound.stored()) == 1
+
+
+async def test_what_is_counted(inbound: Inbound) -> None:
+    with (
+        grows(1, "odmr_inbound_connections_total"),
+        grows(1, "odmr_inbound_messages_total", result="accepted"),
+        grows(1, "odmr_inbound_messages_total", result="rejected"),
+        grows(1, "odmr_inbound_message_bytes_count"),
+        grows(2, "odmr_inbound_store_duration_seconds_count"),
+    ):
+        peer = await Peer.connect(inbound)
+        active, refusals = (
+            Growth("odmr_inbound_connections_active"),
+            Growth("odmr_inbound_replies_total", code_class="5xx"),
+        )
+        assert (await peer.send(b"x\r\n")).startswith(b"250 ")
+        assert (await peer.send(b"Received: x\r\n" * 101 + b"\r\n")).startswith(b"554 ")
+        assert refusals.value == 1
+        peer.writer.close()
+
+        async def is_gone() -> bool:
+            return active.value == -1
+
+        await until(is_gone, 10)
