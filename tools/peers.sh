@@ -38,7 +38,7 @@ exim_with_atrn() {
   for link in bin sbin lib lib64; do [ -e ".tools/exim-atrn.new/$link" ] || ln -s "usr/$link" ".tools/exim-atrn.new/$link"; done
   grep -E '^(root|Debian-exim):' /etc/passwd >.tools/exim-atrn.new/etc/passwd
   grep -E '^(root|Debian-exim):' /etc/group >.tools/exim-atrn.new/etc/group
-  mkdir -p .tools/exim-atrn.new/{dev,tmp} && mknod -m 666 .tools/exim-atrn.new/dev/null c 1 3
+  mkdir -p .tools/exim-atrn.new/{dev,tmp} && mknod -m 666 .tools/exim-atrn.new/dev/null c 1 3 || return 1
   echo "127.0.0.1 localhost" >.tools/exim-atrn.new/etc/hosts
   (chroot .tools/exim-atrn.new /usr/sbin/exim4 -bV 2>/dev/null || true) | grep -q "^Exim version" && mv .tools/exim-atrn.new .tools/exim-atrn
 }
