@@ -5,6 +5,7 @@ Every setting is `ODMR_...`; a secret may come from a file: `ODMR_X_FILE=/run/se
 
 import base64
 import binascii
+import ipaddress
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,6 +34,15 @@ def _is_nats(value: str) -> str:
     return value
 
 
+def _are_networks(value: str) -> str:
+    try:
+        for word in value.split():
+            ipaddress.ip_network(word)
+    except ValueError:
+        raise ValueError("write networks with spaces between them, such as 10.0.0.0/8 fd00::/8") from None
+    return value
+
+
 def _is_level(value: str) -> str:
     if value not in ("debug", "info", "warning", "error"):
         raise ValueError("write debug, info, warning or error")
@@ -58,6 +68,8 @@ def _is_seal_key(value: str) -> str:
 
 #: 32 octets in base64 under which secrets lie sealed.
 SealKey = Annotated[str, AfterValidator(_is_seal_key)]
+#: Networks with spaces between them.
+ProxyNetworks = Annotated[str, AfterValidator(_are_networks)]
 #: host:port to listen at.
 Listen = Annotated[str, AfterValidator(_is_listen)]
 

@@ -6,13 +6,15 @@ import socket
 import structlog
 
 from services.inbound.parts import Connections, Parts
+from services.inbound.proxied import ProxiedPort
 from services.inbound.quotas import Quotas
-from services.inbound.server import factory
+from services.inbound.server import InboundConnection, factory
 from services.inbound.settings import InboundSettings
 from services.inbound.space import Space
 from shared.admin import admin_port
 from shared.bus.connection import Bus
 from shared.clock import Clock
+from shared.proxied import networks_of
 from shared.storage.accept import Acceptor
 from shared.storage.engine import answers, create_pool
 from shared.storage.hosted import HostedDomains
@@ -57,7 +59,8 @@ async def run(settings: InboundSettings, stop: asyncio.Event) -> None:
     sock = _bind(host.strip("[]"), int(port))
     server = await loop.create_server(factory(parts), sock=sock, backlog=ACCEPT_AT_ONCE)
     sock.listen(BACKLOG)  # asyncio takes one number for the kernel's queue and for how many it accepts in a row
-    log.info("inbound.ready", listen=settings.smtp_listen)
+    proxied = asyncio.create_task(_proxied(settings, parts)) if settings.smtp_proxy_listen else None
+    log.info("inbound.ready", listen=settings.smtp_listen, proxy_listen=settings.smtp_proxy_listen)
 
     async def is_ready() -> bool:
         return not space.is_low and await answers(pool)
@@ -66,11 +69,22 @@ async def run(settings: InboundSettings, stop: asyncio.Event) -> None:
         await stop.wait()
     server.close()
     watching.cancel()
+    if proxied is not None:
+        proxied.cancel()
     connections.shut_down()
     await connections.ended(settings.drain_seconds)
     await acceptor.close()
     await bus.close()
     await pool.close()
+
+
+async def _proxied(settings: InboundSettings, parts: Parts) -> None:
+    host, _, port = settings.smtp_proxy_listen.rpartition(":")
+    sock = _bind(host.strip("[]"), int(port))
+    sock.listen(BACKLOG)
+    sock.setblocking(False)
+    networks = networks_of(settings.proxy_networks)
+    await ProxiedPort(sock, networks, lambda client: InboundConnection(parts, client)).run()
 
 
 def _bind(host: str, port: int) -> socket.socket:

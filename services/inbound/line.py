@@ -42,7 +42,8 @@ class Line(SMTP, ABC):
 
     line_length_limit = READ_SIZE
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, client: str = "") -> None:
+        """`client` is the sender's address where a balancer said it; else it is the connection's."""
         super().__init__(
             Handler(),
             tls_context=parts.tls,
@@ -56,7 +57,7 @@ class Line(SMTP, ABC):
         self._out = bytearray()
         self._is_idle = False
         self._is_over = False
-        self._address = ""
+        self._address = client
 
     @abstractmethod
     async def converse(self) -> None:
@@ -74,7 +75,7 @@ class Line(SMTP, ABC):
         """Counts itself in."""
         peer = transport.get_extra_info("peername")
         if self._original_transport is None:  # not the second time, for TLS
-            self._address = str(peer[0]) if peer else ""
+            self._address = self._address or (str(peer[0]) if peer else "")
             self._parts.connections.add(self, self._address)
         super().connection_made(transport)
 

@@ -37,8 +37,8 @@ _KNOWN: Final = frozenset({*_COMMANDS, "EXPN", "HELP", "BDAT", "AUTH", "ETRN", "
 class InboundConnection(Line):
     """One sender. The envelope is our own, in `_transaction`."""
 
-    def __init__(self, parts: Parts) -> None:
-        super().__init__(parts)
+    def __init__(self, parts: Parts, client: str = "") -> None:
+        super().__init__(parts, client)
         self._transaction: Transaction | None = None
         self._errors = 0
         self._overshoot = 0

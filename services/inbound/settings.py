@@ -1,12 +1,12 @@
 """What inbound is told."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from services.inbound.policy import MAX_MESSAGE
-from shared.config import Listen, TlsSettings
+from shared.config import Listen, ProxyNetworks, TlsSettings
 from shared.protocol import grammar
 from shared.protocol.grammar import BadSyntax, parse_rcpt
 
@@ -27,6 +27,10 @@ class InboundSettings(TlsSettings):
 
     #: host:port of the MX port.
     smtp_listen: Listen = "127.0.0.1:2525"
+    #: host:port for balancers that say who the sender is (PROXY protocol, version 2), and the networks where they are, with
+    #: spaces between them; empty for none.
+    smtp_proxy_listen: Listen | Literal[""] = ""
+    proxy_networks: ProxyNetworks = ""
     #: Octets of one message, told by SIZE.
     max_message_bytes: int = Field(default=MAX_MESSAGE, ge=64 * 1024, le=1 << 31)
     #: Who gets mail for the bare <postmaster>, which every server must take (RFC 5321 4.5.1); it is refused while empty.
@@ -41,6 +45,12 @@ class InboundSettings(TlsSettings):
     max_database_bytes: int = Field(default=0, ge=0)
     #: How long a transaction may go on after SIGTERM.
     drain_seconds: float = Field(default=30.0, ge=0)
+
+    @model_validator(mode="after")
+    def _balancers_are_named(self) -> Self:
+        if self.smtp_proxy_listen and not self.proxy_networks:
+            raise ValueError("ODMR_SMTP_PROXY_LISTEN needs ODMR_PROXY_NETWORKS: whoever may speak there says who he is")
+        return self
 
     @field_validator("disk_path")
     @classmethod

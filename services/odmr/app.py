@@ -15,6 +15,7 @@ from shared.admin import admin_port
 from shared.bus import subjects
 from shared.bus.connection import Bus
 from shared.clock import Clock
+from shared.proxied import networks_of
 from shared.storage.anchors import Anchors
 from shared.storage.engine import answers, create_pool
 from shared.storage.sessions import Sessions
@@ -52,6 +53,10 @@ async def run(settings: OdmrSettings, stop: asyncio.Event) -> None:
         await Session(stream, peer, parts).run()
 
     listeners = [Listener(plain, serve)]
+    if settings.odmr_proxy_listen:
+        listeners.append(
+            Listener(bind(settings.odmr_proxy_listen), serve, networks=networks_of(settings.proxy_networks))
+        )
     if secure is not None:
         listeners.append(Listener(secure, serve, tls))
     if certified is not None and settings.tls_certificate is not None and settings.tls_key is not None:

@@ -10,7 +10,9 @@ from typing import Final
 
 import structlog
 
+from shared.protocol.proxy import BadHeader
 from shared.protocol.reply import S421_TOO_MANY_CONNECTIONS
+from shared.proxied import Networks, client_of
 from shared.tls import Stream
 
 log = structlog.get_logger()
@@ -47,15 +49,22 @@ def bind(address: str) -> socket.socket:
 
 
 class Listener:
-    """One port. `tls` is set where TLS begins with the first octet; `before_tls` may bring it up to date before."""
+    """One port. `tls` is set where TLS begins with the first octet; `before_tls` may bring it up to date before; `networks`
+    where balancers say who the customer is."""
 
     def __init__(
-        self, sock: socket.socket, serve: Serve, tls: ssl.SSLContext | None = None, before_tls: Refresh | None = None
+        self,
+        sock: socket.socket,
+        serve: Serve,
+        tls: ssl.SSLContext | None = None,
+        before_tls: Refresh | None = None,
+        networks: Networks | None = None,
     ) -> None:
         self._socket = sock
         self._serve = serve
         self._tls = tls
         self._before_tls = before_tls
+        self._networks = networks
         self._by_address: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -83,6 +92,15 @@ class Listener:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _connection(self, sock: socket.socket, peer: str) -> None:
+        if self._networks is not None:
+            try:
+                peer = await client_of(sock, peer, self._networks)
+            except BaseException as error:
+                sock.close()
+                if not isinstance(error, (BadHeader, OSError, TimeoutError)):
+                    raise
+                log.warning("proxied.refused", balancer=peer, error=f"{type(error).__name__}: {error}")
+                return
         self._by_address[peer] += 1
         stream: Stream | None = None
         try:

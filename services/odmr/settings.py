@@ -6,7 +6,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from services.odmr.limits import Limits
-from shared.config import Listen, TlsSettings
+from shared.config import Listen, ProxyNetworks, TlsSettings
 from shared.domain.lease import LEASE_TIME, MAX_SESSIONS, LeaseTerms
 from shared.protocol.provider import ProviderProfile
 from shared.protocol.sasl import cram_md5, plain, scram
@@ -20,6 +20,10 @@ class OdmrSettings(TlsSettings):
     odmr_tls_listen: Listen | Literal[""] = ""
     #: The same with a client's certificate asked for (EXTERNAL); empty for none.
     odmr_certificate_listen: Listen | Literal[""] = ""
+    #: The port with STARTTLS for balancers that say who the customer is (PROXY protocol, version 2), and the networks where
+    #: they are, with spaces between them; empty for none.
+    odmr_proxy_listen: Listen | Literal[""] = ""
+    proxy_networks: ProxyNetworks = ""
     #: In clear nothing but EHLO, NOOP, STARTTLS and QUIT is taken.
     require_tls: bool = False
     #: Where CRAM-MD5 is offered: tls, always or never.
@@ -50,6 +54,12 @@ class OdmrSettings(TlsSettings):
     poll_seconds: float = Field(default=10.0, ge=0.05, le=3600)
     #: How long a session may finish its message after SIGTERM.
     drain_seconds: float = Field(default=30.0, ge=0)
+
+    @model_validator(mode="after")
+    def _balancers_are_named(self) -> Self:
+        if self.odmr_proxy_listen and not self.proxy_networks:
+            raise ValueError("ODMR_ODMR_PROXY_LISTEN needs ODMR_PROXY_NETWORKS: whoever may speak there says who he is")
+        return self
 
     @model_validator(mode="after")
     def _tls_has_a_certificate(self) -> Self:

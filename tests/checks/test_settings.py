@@ -21,6 +21,21 @@ BAD: list[tuple[str, dict[str, str | None], str]] = [
     ("inbound", {"ODMR_NATS_URL": None}, "ODMR_NATS_URL is not set; see README.md, Settings"),
     (
         "inbound",
+        {"ODMR_SMTP_PROXY_LISTEN": "127.0.0.1:12525"},
+        "ODMR_SMTP_PROXY_LISTEN needs ODMR_PROXY_NETWORKS: whoever may speak there says who he is",
+    ),
+    (
+        "odmr",
+        {"ODMR_ODMR_PROXY_LISTEN": "127.0.0.1:13366"},
+        "ODMR_ODMR_PROXY_LISTEN needs ODMR_PROXY_NETWORKS: whoever may speak there says who he is",
+    ),
+    (
+        "odmr",
+        {"ODMR_PROXY_NETWORKS": "10.0.0.1/8"},
+        "ODMR_PROXY_NETWORKS is wrong: write networks with spaces between them, such as 10.0.0.0/8 fd00::/8",
+    ),
+    (
+        "inbound",
         {"ODMR_MAX_MESSAGE_BYTES": "1"},
         "ODMR_MAX_MESSAGE_BYTES is wrong: Input should be greater than or equal to 65536",
     ),

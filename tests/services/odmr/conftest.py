@@ -95,11 +95,15 @@ class Odmr:
     async def login(self, login: Login) -> "Customer":
         """A connection, authenticated by CRAM-MD5."""
         customer = await self.call()
+        await self.authenticate(customer, login)
+        return customer
+
+    async def authenticate(self, customer: "Customer", login: Login) -> None:
+        """By CRAM-MD5."""
         await customer.say("EHLO c.example")
         challenge = await customer.say("AUTH CRAM-MD5")
         response = respond(login.authcid, login.secret.encode(), base64.b64decode(challenge[4:]))
         assert (await customer.say(base64.b64encode(response).decode())).startswith("235 ")
-        return customer
 
     async def states(self) -> list[tuple[str, int]]:
         """State and attempts of each row of the queue, in order."""
