@@ -1,8 +1,8 @@
 """Faults on demand, for tests: `ODMR_FAILPOINT=inbound.after_commit=kill;odmr.dot=kill@3`.
 
-An action is `kill` (SIGKILL to this process), `kill:PATH` (to the process whose id the file holds), `raise` (an OSError)
-or `stop:SECONDS` (the whole process stands still), each with `@N` for the N-th time that the point is passed. Without the
-variable a point costs one look-up.
+An action is `kill` (SIGKILL to this process), `kill:PATH` (to the process whose id the file holds), `raise` (an OSError),
+`raise:SECONDS` (one each time for so long) or `stop:SECONDS` (the whole process stands still), each with `@N` for the
+N-th time that the point is passed. Without the variable a point costs one look-up.
 A service's main arms it once; never set it in production.
 """
 
@@ -34,7 +34,8 @@ def parse(text: str) -> dict[str, _Action]:
         verb, _, argument = action.partition(":")
         if not found or verb not in ("kill", "raise", "stop") or not (at or "1").isdigit():
             raise BadFailpoint(
-                f"ODMR_FAILPOINT has {part!r}; write NAME=kill, NAME=kill:PIDFILE, NAME=raise or NAME=stop:SECONDS, then @N"
+                f"ODMR_FAILPOINT has {part!r}; write NAME=kill, NAME=kill:PIDFILE, NAME=raise, NAME=raise:SECONDS or "
+                "NAME=stop:SECONDS, then @N"
             )
         actions[name] = _Action(verb, argument, int(at or "1"))
     return actions
@@ -42,6 +43,8 @@ def parse(text: str) -> dict[str, _Action]:
 
 _actions: dict[str, _Action] = {}
 _passed: Counter[str] = Counter()
+#: Until when a point raises each time.
+_raising: dict[str, float] = {}
 
 
 def arm(text: str) -> None:
@@ -49,6 +52,7 @@ def arm(text: str) -> None:
     _actions.clear()
     _actions.update(parse(text))
     _passed.clear()
+    _raising.clear()
 
 
 def failpoint(name: str) -> None:
@@ -57,9 +61,10 @@ def failpoint(name: str) -> None:
     if action is None:
         return
     _passed[name] += 1
-    if _passed[name] != action.at:
+    if _passed[name] != action.at and time.monotonic() >= _raising.get(name, 0.0):
         return
     if action.verb == "raise":
+        _raising.setdefault(name, time.monotonic() + float(action.argument or 0))
         raise OSError(f"failpoint {name}")
     if action.verb == "stop":
         time.sleep(float(action.argument))

@@ -25,7 +25,7 @@ SHORT = [
     "kill inbound.before_commit", "connector killed", "kill odmr.data", "kill odmr.before_settle", "nats frozen", "connector killed",
     "postgres killed", "kill inbound.before_publish", "connector killed", "kill odmr.after_dot", "kill odmr.replied", "nats killed",
     "odmr frozen past its lease", "kill inbound.after_250",
-    "postgres frozen until statements give up and killed",
+    "inbound cannot store",
 ]  # fmt: skip
 
 
@@ -47,7 +47,7 @@ def main() -> int:
     logging.getLogger("asyncio").setLevel(logging.ERROR)  # it tells of each write to a line that a fault broke
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     if said.defective:
-        result = asyncio.run(run(Plan(600, SHORT, a_second=40.0, recovery=40.0)))
+        result = asyncio.run(run(Plan(600, SHORT, a_second=40.0, recovery=40.0, cut_every=100)))
         print(json.dumps([(one.rule, one.what) for one in result.violations[:5]]))
         return 0
     failed, summary = 0, []

@@ -28,7 +28,7 @@ MOMENTS = (
 #: Servers and programs that die or freeze meanwhile.
 DEPENDENCIES = (
     "postgres killed", "nats killed", "postgres frozen", "nats frozen", "auth frozen", "odmr frozen past its lease",
-    "inbound frozen", "connector killed", "postgres frozen until statements give up and killed",
+    "inbound frozen", "connector killed", "postgres frozen until statements give up and killed", "inbound cannot store",
 )  # fmt: skip
 #: What NATS has in its hands when it dies is told to nobody: the last mail of a run comes during this.
 WAKE_UPS_LOST = "nats frozen and killed"
@@ -83,6 +83,10 @@ class Faults:
                 self.kill_connectors(customer, 1)
             return
         async with self._written(what):
+            if how == "cannot store":  # for longer than it tries: what it is at then it must not have taken
+                await self._provider.restart(who, f"inbound.before_commit=raise:{RETRY_FOR + FREEZE}@3")
+                await lasts(RETRY_FOR + 2 * FREEZE)
+                return
             child = self._provider.child(who)
             pid, starts = child.pid, child.starts
 

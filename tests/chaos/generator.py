@@ -15,9 +15,8 @@ from tests.waiting import lasts
 REPLY_TIME = 20.0
 RETRY_AFTER = 0.2
 SENDERS = 8
-#: Each so-manieth message is larger than all that the sockets on its way hold (tcp_rmem and tcp_wmem: 6 and 4 MiB, twice), for a
+#: Octets of a message that is larger than all that the sockets on its way hold (tcp_rmem and tcp_wmem: 6 and 4 MiB, twice), for a
 #: customer whose connector dies in the middle of it.
-CUT_EVERY = 500
 CUT_SIZE = 24 * 1024 * 1024
 
 
@@ -35,11 +34,11 @@ class Mail:
         return hashlib.sha256(self.content).hexdigest()
 
 
-def make_mail(number: int, domains: list[str], cut: str, seed: int) -> Mail:
+def make_mail(number: int, domains: list[str], cut: str, cut_every: int, seed: int) -> Mail:
     """Message `number` of a run: one to three recipients, some dots, now and then large, now and then one that is refused."""
     chance = random.Random(f"{seed}-{number}")
     name = f"m{number}"
-    if number % CUT_EVERY == CUT_EVERY - 1:
+    if cut and number % cut_every == cut_every - 1:
         line = b"z" * 70 + b"\r\n"
         return Mail(name, (f"u0@{cut}",), _header(name, "cut").encode() + line * (CUT_SIZE // len(line)))
     count = chance.choice((1, 1, 1, 2, 3))
@@ -104,13 +103,16 @@ class _Session:
 class Generator:
     """Sends numbered messages, each until it is acknowledged or refused for good."""
 
-    def __init__(self, port: int, domains: list[str], cut: str, ledger: Ledger, seed: int) -> None:
-        """`cut`: that of the domains whose connectors die in the middle of a content."""
+    #: That of the domains whose connectors die in the middle of a content; "" while nothing dies.
+    cut = ""
+
+    def __init__(self, port: int, domains: list[str], ledger: Ledger, seed: int, cut_every: int) -> None:
+        """Of each so many messages one is such a large one."""
         self._port = port
         self._domains = domains
-        self._cut = cut
         self._ledger = ledger
         self._seed = seed
+        self._cut_every = cut_every
         self._next = 0
         self.acked = 0
 
@@ -121,7 +123,7 @@ class Generator:
     async def _one_sender(self, until: Callable[[], bool], a_second: float) -> None:
         session = _Session(self._port)
         while not until():
-            mail = make_mail(self._next, self._domains, self._cut, self._seed)
+            mail = make_mail(self._next, self._domains, self.cut, self._cut_every, self._seed)
             self._next += 1
             self._ledger.write(name=mail.name, paths=mail.paths, sha256=mail.sha256)
             while not await self._try(session, mail):

@@ -39,6 +39,8 @@ class Plan:
     pace: float = 1.0
     seed: int = 1
     recovery: float = RECOVERY
+    #: Of so many messages one is cut off in the middle of its content.
+    cut_every: int = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ class _World:
             await start_customer(provider, customer, server.sink.port)
         domains = [customer.domain for customer in self._customers]
         pipes = [customer for customer in self._customers if not customer.has_ledger]
-        generator = Generator(provider.ports.smtp, domains, pipes[0].domain, self._ledgers["sent"], plan.seed)
+        generator = Generator(provider.ports.smtp, domains, self._ledgers["sent"], plan.seed, plan.cut_every)
         faults = Faults(
             provider, pipes, self._ledgers["faults"], pace=plan.pace, lease=LEASE * plan.pace, seed=plan.seed
         )
@@ -107,6 +109,7 @@ class _World:
         await generator.send(until=lambda: generator.acked >= plan.messages * CALM)
         for customer, server in zip(self._customers, self._servers, strict=True):
             server.cut = None if customer.has_ledger else partial(faults.kill_connectors, customer)
+        generator.cut = pipes[0].domain
         sending = asyncio.create_task(generator.send(until=lambda: is_over, a_second=plan.a_second))
         is_over, done = False, 0
         try:
@@ -121,6 +124,7 @@ class _World:
         await self._is_quiet(plan.recovery)  # who still fetches would find the last mail without being told
         for server in self._servers:
             server.cut = None
+        generator.cut = ""
         losing = asyncio.create_task(faults.dependency(WAKE_UPS_LOST))
         await lasts(0.2)
         enough = generator.acked + LAST

@@ -54,7 +54,7 @@ BAD: list[tuple[str, dict[str, str | None], str]] = [
     (
         "inbound",
         {"ODMR_FAILPOINT": "x=explode"},
-        "ODMR_FAILPOINT has 'x=explode'; write NAME=kill, NAME=kill:PIDFILE, NAME=raise or NAME=stop:SECONDS, then @N",
+        "ODMR_FAILPOINT has 'x=explode'; write NAME=kill, NAME=kill:PIDFILE, NAME=raise, NAME=raise:SECONDS or NAME=stop:SECONDS, then @N",
     ),
     ("odmr", {"ODMR_CRAM_MD5": "maybe"}, "ODMR_CRAM_MD5 is wrong: Input should be 'tls', 'always' or 'never'"),
     (
