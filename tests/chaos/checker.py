@@ -120,8 +120,9 @@ class _Check:
         for first, second in zip(entries, entries[1:], strict=False):
             remembers = self._e.customers[second["customer"]][1] and first["told"] == 250
             between = [
-                what for begin, end, what in self._faults if begin <= second["at"] and end >= first["at"] - BEFORE
-            ]
+                what for begin, end, what in self._faults
+                if begin <= second["at"] and end >= first["at"] - BEFORE and _concerns(what, second["customer"])
+            ]  # fmt: skip
             if remembers or not between:
                 told = f"told {first['told']} at {first['at']:.1f}, {second['told']} at {second['at']:.1f}; first of the faults: {between[:3]}"
                 yield Violation("L4", f"{name} for {path} came again to {second['customer']} as {second['id']}: {told}")
@@ -142,6 +143,11 @@ class _Check:
                 counted = self._e.usage.get((domain, meter), 0)
                 if counted != wanted:
                     yield Violation("L6", f"{domain}: {meter} is {counted}, and {wanted} were")
+
+
+def _concerns(what: str, customer: str) -> bool:
+    """What another customer's server does excuses nothing of this one's."""
+    return "'s server " not in what or what.startswith(f"{customer}'s ")
 
 
 def failures_of(notice: bytes) -> list[tuple[str, str, str]]:

@@ -46,9 +46,10 @@ class CustomersServer:
 
     cut: Callable[[], None] | None = None
 
-    def __init__(self, customer: str, ledger: Ledger) -> None:
+    def __init__(self, customer: str, ledger: Ledger, faults: Ledger) -> None:
         self._customer = customer
         self._ledger = ledger
+        self._faults = faults
         self._dropped: set[tuple[str, tuple[str, ...]]] = set()
         self._cut: set[bytes] = set()
         self.sink = Sink(self._answer, hear_part=self._hear_part)
@@ -68,6 +69,11 @@ class CustomersServer:
         refuses = b"X-Chaos: refuse\r\n" in content
         if b"X-Chaos: drop\r\n" in content and (name, message.forward_paths) not in self._dropped:
             self._dropped.add((name, message.forward_paths))
+            for phase in (
+                "begins",
+                "is over",
+            ):  # with octets unread it is a reset, which takes the replies before with it
+                self._faults.write(fault=f"{self._customer}'s server drops the line", phase=phase)
             raise ConnectionResetError("a server that falls over before it has kept the message")
         told = REFUSED if refuses else r.S250_OK
         for path in message.forward_paths:

@@ -95,7 +95,7 @@ class _World:
     async def run(self, tell: Callable[[str, int, int], None], began: float) -> Result:
         plan, provider = self._plan, self._provider
         for customer in self._customers:
-            server = CustomersServer(customer.name, self._ledgers["got"])
+            server = CustomersServer(customer.name, self._ledgers["got"], self._ledgers["faults"])
             await server.sink.start()
             self._servers.append(server)
             await start_customer(provider, customer, server.sink.port)
@@ -133,7 +133,7 @@ class _World:
         last = (
             []
             if await self._is_quiet(plan.recovery)
-            else [Violation("L8", f"not quiet {plan.recovery:.0f} s after it")]
+            else [Violation("L8", f"not quiet {plan.recovery:.0f} s after it: {await self._what_waits()}")]
         )
         await self._end_connectors()
         violations = [*check(await self._evidence()), *last, *await self._left_behind()]
@@ -168,6 +168,21 @@ class _World:
                     return True
                 await asyncio.sleep(0.1)
         return False
+
+    async def _what_waits(self) -> str:
+        """For whoever reads of it: which rows, and who has them."""
+        connection = await asyncpg.connect(self._provider.database_url)
+        try:
+            rows = await connection.fetch(
+                "SELECT r.domain, r.state, count(*) AS rows, max(r.attempts) AS attempts, max(r.lost_leases) AS lost, "
+                "max(r.next_at) - now() AS due, max(r.last_reply) AS reply, max(l.leased_until) - now() AS leased_for, "
+                "max(now() - s.started_at) AS session_since FROM recipients r LEFT JOIN leases l ON l.id = r.lease_id "
+                "LEFT JOIN sessions s ON s.id = l.session_id "
+                "WHERE r.state IN ('queued', 'leased', 'failed') GROUP BY r.domain, r.state"
+            )
+            return "; ".join(" ".join(f"{name}={value}" for name, value in row.items()) for row in rows)
+        finally:
+            await connection.close()
 
     async def _evidence(self) -> Evidence:
         async with client(self._provider) as api:
