@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Entry = dict[str, Any]
-#: Seconds before a second copy in which a fault must have been on, for the copy to be by rule (a): what a session had not
-#: settled when the fault began, its lease, and the rescue.
-BEFORE = 1.0
+#: Seconds before the first copy in which a fault must have been on, for the second to be by rule (a): what a session had not
+#: settled when the fault began; and a customer's server reads on for so long what was on its way when its connector died.
+BEFORE = 5.0
 
 
 @dataclass(frozen=True, slots=True)
