@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from localserve.provider import HERE
+from services.api.settings import ApiSettings
 
 GOOD = {
     "ODMR_DATABASE_URL": "postgresql://u:p@127.0.0.1:1/x",
@@ -159,6 +160,17 @@ def test_a_wrong_setting_is_a_sentence(
         timeout=60,
     )
     assert (done.returncode, done.stderr.strip()) == (78, sentence)
+
+
+def test_a_published_port_may_have_its_address_before_it() -> None:
+    for value, port in (("127.0.0.1:3366", 3366), ("[::1]:366", 366), ("25366", 25366)):
+        settings = ApiSettings(
+            database_url="postgresql://x",
+            nats_url="nats://x",
+            api_seal_key=base64.b64encode(b"k" * 32).decode(),
+            port=value,
+        )  # type: ignore[arg-type]
+        assert settings.port == port
 
 
 def test_a_secret_does_not_print() -> None:
