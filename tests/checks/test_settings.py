@@ -168,8 +168,8 @@ def test_a_published_port_may_have_its_address_before_it() -> None:
             database_url="postgresql://x",
             nats_url="nats://x",
             api_seal_key=base64.b64encode(b"k" * 32).decode(),
-            port=value,
-        )  # type: ignore[arg-type]
+            port=value,  # type: ignore[arg-type]  # as the environment has it
+        )
         assert settings.port == port
 
 
