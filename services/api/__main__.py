@@ -7,4 +7,4 @@ from services.api.settings import ApiSettings
 from shared.program import main
 
 if __name__ == "__main__":
-    main("api", ApiSettings, run, uvloop.new_event_loop)  # a request costs a third less CPU on it
+    main("api", ApiSettings, run, uvloop.new_event_loop)  # a request costs less CPU on it

@@ -92,7 +92,7 @@ async def run(settings: ApiSettings, stop: asyncio.Event) -> None:
     sender = WebhooksSender(parts, resolver, allowed)
     sending = asyncio.create_task(sender.run(stop))
     gc.collect()
-    gc.freeze()  # what was made up to here stays: a full collection would look through all of it, for 50 ms
+    gc.freeze()  # what was made up to here stays: a full collection would look through all of it, and a request would wait
     log.info("api.ready", listen=settings.api_listen)
 
     async def is_ready() -> bool:

@@ -59,7 +59,7 @@ async def run(settings: InboundSettings, stop: asyncio.Event) -> None:
     sock = _bind(host.strip("[]"), int(port))
     server = await loop.create_server(factory(parts), sock=sock, backlog=ACCEPT_AT_ONCE)
     sock.listen(BACKLOG)  # asyncio takes one number for the kernel's queue and for how many it accepts in a row
-    proxied = asyncio.create_task(_proxied(settings, parts)) if settings.smtp_proxy_listen else None
+    proxied = asyncio.create_task(_proxied(settings, parts).run()) if settings.smtp_proxy_listen else None
     log.info("inbound.ready", listen=settings.smtp_listen, proxy_listen=settings.smtp_proxy_listen)
 
     async def is_ready() -> bool:
@@ -78,13 +78,14 @@ async def run(settings: InboundSettings, stop: asyncio.Event) -> None:
     await pool.close()
 
 
-async def _proxied(settings: InboundSettings, parts: Parts) -> None:
+def _proxied(settings: InboundSettings, parts: Parts) -> ProxiedPort:
+    """Bound: a port that is taken ends the service, as for the other one."""
     host, _, port = settings.smtp_proxy_listen.rpartition(":")
     sock = _bind(host.strip("[]"), int(port))
     sock.listen(BACKLOG)
     sock.setblocking(False)
     networks = networks_of(settings.proxy_networks)
-    await ProxiedPort(sock, networks, lambda client: InboundConnection(parts, client)).run()
+    return ProxiedPort(sock, networks, lambda client: InboundConnection(parts, client))
 
 
 def _bind(host: str, port: int) -> socket.socket:
