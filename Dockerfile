@@ -31,7 +31,7 @@ COPY localserve localserve
 COPY client client
 COPY cli cli
 # Named volumes take the owner of the folder that they are mounted over.
-RUN mkdir -p /run/odmr && chown 10001:10001 /run/odmr
+RUN mkdir -p /run/odmr/demo /run/demo && chown -R 10001:10001 /run/odmr /run/demo
 USER 10001
 ENTRYPOINT ["python", "-m"]
 CMD ["cli", "--help"]

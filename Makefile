@@ -6,7 +6,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help peers setup demo run test bench compose-test check show-1 show-2 show-3 show-4 chaos format openapi dump lock clean
+.PHONY: help env peers setup demo run test bench compose-test check show-1 show-2 show-3 show-4 show-5 chaos format openapi dump lock clean
 
 ##@ Use it
 help: ## this page
@@ -53,6 +53,9 @@ show-3: $(STAMP) peers ## the list of issue "Nothing is lost"; writes docs/shown
 show-4: $(STAMP) peers ## the list of issue "The HTTP API"; writes docs/shown.md
 	@$(PY) -m tests.show.four $(LINE)
 
+show-5: $(STAMP) peers ## the list of issue "Runs where its users run it"; writes docs/shown.md
+	@$(PY) -m tests.show.five $(LINE)
+
 chaos: $(STAMP) peers ## mail under kills, dying servers and cuts at every octet; 45 minutes; the last line is a summary
 	@$(PY) -m tests.chaos $(ARGS)
 
@@ -73,6 +76,9 @@ lock: ## write requirements/*.txt anew (needs uv)
 	@for extra in inbound auth odmr outbound api cli provider local dev; do \
 	  uv pip compile -q --upgrade pyproject.toml --extra $$extra --universal --python-version 3.11 --generate-hashes \
 	    --custom-compile-command "make lock" -o requirements/$$extra.txt || exit 1; done
+
+env: ## write .env for docker-compose.yml, with random secrets (needs Python alone)
+	@$(PYTHON) tools/env.py
 
 clean: ## remove .venv and .local (the data of `make run`)
 	@if [ -L .local/postgres ]; then rm -rf "$$(readlink .local/postgres)"; fi

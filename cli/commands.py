@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
@@ -48,12 +49,27 @@ def demo() -> int:
 
 @app.command
 def quickstart(
-    domain: str, *, name: str = "", client: Literal["connector", "fetchmail", "exim", "mdaemon"] = "connector"
+    domain: str,
+    *,
+    name: str = "",
+    client: Literal["connector", "fetchmail", "exim", "mdaemon"] = "connector",
+    save: Path | None = None,
 ) -> None:
-    """A customer for DOMAIN in one step: prints the DNS records to paste, the secret once, and the customer's file."""
+    """A customer for DOMAIN in one step: prints the DNS records to paste, the secret once, and the customer's file.
+
+    With --save the secret and the file go into that folder instead, readable by you alone.
+    """
     from cli.start import quickstart as make
 
-    make(domain, name, client)
+    make(domain, name, client, save)
+
+
+@app.command
+def sink(*, listen: str = "127.0.0.1:2525") -> int:
+    """A mail server that takes everything, prints what came and keeps nothing: to try a connector against."""
+    from localserve.sink import print_for_ever
+
+    return asyncio.run(print_for_ever(listen))
 
 
 @app.command
@@ -89,6 +105,28 @@ def db_upgrade() -> int:
     return asyncio.run(upgrade())
 
 
+@db.command(name="backup")
+def db_backup(file: Path) -> int:
+    """Writes the database at ODMR_DATABASE_URL to FILE, as it is at one moment; services may run on.
+
+    Keep ODMR_SEAL_KEY and ODMR_API_SEAL_KEY beside it: without them every credential in it is lost.
+    """
+    from cli.backup import backup
+
+    return backup(file)
+
+
+@db.command(name="restore")
+def db_restore(file: Path) -> int:
+    """Loads the backup FILE into the database at ODMR_DATABASE_URL, which must be empty, and brings it to this version.
+
+    Mail that was delivered since the backup is delivered again; with our connector, which remembers, it is not.
+    """
+    from cli.backup import restore
+
+    return restore(file)
+
+
 @app.command
 def health() -> int:
     """Asks the service of this container whether it is ready; 0 when it is."""
@@ -98,8 +136,16 @@ def health() -> int:
 
 
 @app.command(name="hand-out", show=False)
-def hand_out(root: Path, *, hostname: str = "localhost") -> None:
+def hand_out(root: Path, *, hostname: str = "localhost") -> int:
     """Makes the secrets of docker-compose.yml, one folder a container."""
+    from localserve.compose import Differs
     from localserve.compose import hand_out as make
+    from shared.config import environment
+    from shared.program import EX_CONFIG
 
-    make(root, hostname)
+    try:
+        make(root, hostname, environment())
+    except Differs as error:
+        sys.stderr.write(f"{error}\n")
+        return EX_CONFIG
+    return 0

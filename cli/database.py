@@ -15,16 +15,28 @@ from shared.storage.engine import create_engine
 from shared.storage.reading import Conflict
 
 
+class NotTold(Exception):
+    """One sentence, and the exit code that goes with it."""
+
+    def __init__(self, code: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code
+
+
+def database_url() -> str:
+    """Where the database is. Raises NotTold."""
+    if url := _value("ODMR_DATABASE_URL"):
+        return url
+    raise NotTold(EX_CONFIG, "ODMR_DATABASE_URL is not set; write postgresql://user:password@host:port/database")
+
+
 async def upgrade() -> int:
     """Gives the exit code."""
     try:
-        url, key = _value("ODMR_DATABASE_URL"), _value("ODMR_OPERATOR_KEY")
-    except OSError as error:
-        sys.stderr.write(f"{error.filename} cannot be read: {error.strerror}\n")
-        return EX_NOINPUT
-    if not url:
-        sys.stderr.write("ODMR_DATABASE_URL is not set; write postgresql://user:password@host:port/database\n")
-        return EX_CONFIG
+        url, key = database_url(), _value("ODMR_OPERATOR_KEY")
+    except NotTold as error:
+        sys.stderr.write(f"{error}\n")
+        return error.code
     try:
         await schema.upgrade(url)
     except schema.CannotReach as error:
@@ -45,4 +57,7 @@ async def upgrade() -> int:
 
 def _value(name: str) -> str:
     known = environment()
-    return Path(known[f"{name}_FILE"]).read_text().strip() if known.get(f"{name}_FILE") else known.get(name, "")
+    try:
+        return Path(known[f"{name}_FILE"]).read_text().strip() if known.get(f"{name}_FILE") else known.get(name, "")
+    except OSError as error:
+        raise NotTold(EX_NOINPUT, f"{error.filename} cannot be read: {error.strerror}") from None

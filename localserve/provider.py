@@ -53,6 +53,8 @@ class Provider:
         self.database_port = 0
         self.nats_port = 0
         self._outbox_port = 0
+        #: Where each service tells its figures.
+        self.admin_ports: dict[str, int] = {}
         self.outbox = Outbox(self.layout.root / "outbox", 0, self.clock)
         self.ca_file = root
         self.secrets = Secrets("", "", "", {})
@@ -80,6 +82,7 @@ class Provider:
         self.secrets = Secrets.load(self.layout)
         self.ca_file, chain, key = certificates.prepare(self.layout, self.clock)
         self.database_port, self.nats_port, self._outbox_port = free_port(), free_port(), free_port()
+        self.admin_ports = {service: free_port() for service in SERVICES}
         self.outbox = Outbox(self.layout.root / "outbox", self._outbox_port, self.clock)
         await self.outbox.start()
         binaries, data, who = await asyncio.to_thread(postgres.prepare, self.layout, self.secrets.database)
@@ -116,7 +119,11 @@ class Provider:
         """A second process of a service, with a name and settings of its own, when its port answers; the caller stops it."""
         _, chain, key = certificates.prepare(self.layout, self.clock)
         program = self._service(service, chain, key)
-        child = Child(replace(program, name=name, env={**program.env, **env}), self.layout, self._on_fatal)
+        child = Child(
+            replace(program, name=name, env={**program.env, "ODMR_ADMIN_LISTEN": "", **env}),
+            self.layout,
+            self._on_fatal,
+        )
         await child.start()
         await self._answers(port)
         return child
@@ -166,6 +173,7 @@ class Provider:
             **_inherited(),
             "ODMR_DATABASE_URL": self.database_url,
             "ODMR_NATS_URL": nats.url(service, self.secrets.nats[service], self.nats_port),
+            "ODMR_ADMIN_LISTEN": f"127.0.0.1:{self.admin_ports[service]}",
             "ODMR_HOSTNAME": "mx.provider.example",
             "ODMR_SMTP_LISTEN": f"127.0.0.1:{self.ports.smtp}",
             "ODMR_ODMR_LISTEN": f"127.0.0.1:{self.ports.odmr}",

@@ -6,6 +6,7 @@ while the rest is on its way; after `most` messages a connection ends with 421.
 
 import asyncio
 import contextlib
+import signal
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from shared.protocol.wire import MAX_SMTP_LINE, LineBuffer, LineTooLong
 READ_SIZE: Final = 64 * 1024
 #: Octets of a content that `hear_part` hears.
 PART: Final = 256 * 1024
+#: Seconds after which a server that only prints forgets.
+FORGET_EVERY: Final = 1.0
 #: Seconds for the peer to end after our 421.
 LEAVE_TIME: Final = 30.0
 KEYWORDS: Final = ("PIPELINING", "8BITMIME", "SIZE 0", "CHUNKING")
@@ -49,7 +52,7 @@ def take_recipient(_forward_path: str) -> Reply:
 
 
 class Sink:
-    """Listens on a free port of 127.0.0.1; `messages` is what got a 2xx, in order."""
+    """Listens, on a free port of 127.0.0.1 where no other is said; `messages` is what got a 2xx, in order."""
 
     def __init__(
         self,
@@ -59,9 +62,11 @@ class Sink:
         hear_part: Callable[[bytes], None] = hear_nothing,
         keywords: tuple[str, ...] = KEYWORDS,
         most: int | None = None,
+        host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
         self.messages: list[Received] = []
+        self._host = host
         self.port = port
         self.answer_recipient = answer_recipient
         self.hear_part = hear_part
@@ -73,7 +78,7 @@ class Sink:
 
     async def start(self) -> None:
         """From now on it takes mail."""
-        self._server = await asyncio.start_server(self.serve, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self.serve, self._host, self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
@@ -248,3 +253,27 @@ class _Dialogue:
 
     def _say(self, reply: Reply) -> None:
         self._writer.write(reply.to_wire())
+
+
+async def print_for_ever(listen: str) -> int:
+    """A server that says what it took, a line each, until SIGTERM."""
+    host, _, port = listen.rpartition(":")
+    sink = Sink(_print, host=host.strip("[]"), port=int(port))
+    await sink.start()
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    print(f"takes mail at {listen}", flush=True)
+    while not ended.is_set():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(ended.wait(), FORGET_EVERY)
+        sink.messages.clear()
+    await sink.stop()
+    return 0
+
+
+def _print(message: Received) -> Reply:
+    subject = next((line for line in message.content.splitlines() if line.lower().startswith(b"subject:")), b"")
+    to, size = ", ".join(message.forward_paths), len(message.content)
+    print(f"from {message.reverse_path or '<>'} to {to}, {size} octets, {subject.decode(errors='replace')}", flush=True)
+    return r.S250_OK

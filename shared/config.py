@@ -43,6 +43,12 @@ def _are_networks(value: str) -> str:
     return value
 
 
+def _is_http(value: str) -> str:
+    if value and not value.startswith(("http://", "https://")):
+        raise ValueError("write the URL of an OTLP collector, such as http://127.0.0.1:4318")
+    return value
+
+
 def _is_level(value: str) -> str:
     if value not in ("debug", "info", "warning", "error"):
         raise ValueError("write debug, info, warning or error")
@@ -111,6 +117,15 @@ class TlsSettings(Settings):
             if path is not None and not path.is_file():
                 raise ValueError(f"{name} is wrong: {path} cannot be read")
         return self
+
+
+class TracedSettings(TlsSettings):
+    """Of a service that messages pass."""
+
+    #: The OTLP collector (HTTP) that is told of each message's way; empty for none.
+    otlp_endpoint: Annotated[str, AfterValidator(_is_http)] = ""
+    #: Of how many messages: 1 is all of them.
+    trace_ratio: float = Field(default=1.0, ge=0, le=1)
 
 
 def load(kind: type[S]) -> S:

@@ -83,6 +83,9 @@ QUEUE_OLDEST: Final = Gauge(
     "odmr_queue_oldest_age_seconds", "Age of the oldest that waits, by state.", ("state",), registry=REGISTRY
 )
 DATABASE_BYTES: Final = Gauge("odmr_database_bytes", "Octets of the database on disk.", registry=REGISTRY)
+CERTIFICATE_ENDS: Final = Gauge(
+    "odmr_certificate_end_timestamp_seconds", "When the listeners' certificate ends; 0 without one.", registry=REGISTRY
+)
 NOTICES: Final = Counter("odmr_notices_total", "Notices to senders that were made.", registry=REGISTRY)
 PUBLISHED: Final = Counter(
     "odmr_events_publish_total", "Wake-ups, by whether the bus took them: ok, lost.", ("result",), registry=REGISTRY

@@ -27,11 +27,6 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
     return context
 
 
-def server_context_of(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
-    """The same where TLS may be left out."""
-    return None if certificate is None or key is None else server_context(certificate, key)
-
-
 def asks_for_certificate(context: ssl.SSLContext) -> None:
     """From now on this listener asks for a client's certificate, and takes none that no anchor proves; it may be left out.
 

@@ -4,7 +4,6 @@ import asyncio
 import base64
 import contextlib
 import gc
-import socket
 
 import structlog
 import uvicorn
@@ -39,6 +38,7 @@ from services.api.webhooks_sender import WebhooksSender
 from shared import VERSION
 from shared.admin import admin_port
 from shared.bus.connection import Bus
+from shared.listening import bind
 from shared.resolve import Resolver
 from shared.storage.engine import create_engine, engine_answers
 
@@ -83,8 +83,7 @@ async def run(settings: ApiSettings, stop: asyncio.Event) -> None:
     calls = Calls(settings.hostname, settings.port, settings.tls_port, settings.certificate_port)
     parts = parts_on(engine, bus, seal_key, resolver, calls, allowed)
     app = create_app(parts, settings.api_requests_per_second)
-    host, _, port = settings.api_listen.rpartition(":")
-    sock = _bind(host.strip("[]"), int(port))
+    sock = bind(settings.api_listen)
     server = uvicorn.Server(uvicorn.Config(app, http="httptools", log_config=None, access_log=False, lifespan="off"))
     # uvicorn would take the signals for itself; they belong to the program.
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
@@ -106,15 +105,3 @@ async def run(settings: ApiSettings, stop: asyncio.Event) -> None:
     await sending
     await bus.close()
     await engine.dispose()
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    # By its protocol's number: without it asyncio sets no TCP_NODELAY on what is accepted, and each answer takes 40 ms.
-    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        sock.bind((host, port))
-    except OSError as error:
-        sock.close()
-        raise OSError(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
-    return sock

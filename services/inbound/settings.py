@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from services.inbound.policy import MAX_MESSAGE
-from shared.config import Listen, ProxyNetworks, TlsSettings
+from shared.config import Listen, ProxyNetworks, TracedSettings
 from shared.protocol import grammar
 from shared.protocol.grammar import BadSyntax, parse_rcpt
 
@@ -22,7 +22,7 @@ def _is_mailbox(value: str) -> str:
     return value
 
 
-class InboundSettings(TlsSettings):
+class InboundSettings(TracedSettings):
     """inbound's own."""
 
     #: host:port of the MX port.

@@ -9,11 +9,12 @@ from email.utils import format_datetime
 from typing import Final
 
 import structlog
+from opentelemetry.trace import SpanKind
 
 from services.inbound.content import IncomingContent
 from services.inbound.parts import Parts
 from services.inbound.policy import Peer, refuse_header
-from shared import metrics
+from shared import metrics, tracing
 from shared.bus.subjects import mail_queued
 from shared.domain.message import Message, Recipient
 from shared.domain.names import BadName, MessageId, RecipientId, domain_name
@@ -49,6 +50,7 @@ class Transaction:
         self.envelope = envelope
         self._protocol = protocol
         self._id = MessageId(parts.clock.new_id())
+        self._span = tracing.first(self._id, "smtp.receive")
         self._recipients: dict[str, Recipient] = {}
         self._content = IncomingContent(parts.uploads, self._id, parts.max_message)
         self._accepting: asyncio.Task[None] | None = None
@@ -122,7 +124,7 @@ class Transaction:
         small = await self._content.finish()
         if self._content.error is not None:
             log.error("content.not_kept", error=f"{type(self._content.error).__name__}: {self._content.error}")
-            await self.drop()
+            await self._forget()
             return r.S451_LOCAL_TROUBLE
         message = Message(
             id=self._id,
@@ -147,23 +149,31 @@ class Transaction:
 
     def answered(self, reply: Reply) -> None:
         """Our reply has left."""
+        tracing.end(self._span, smtp__reply=reply.code, odmr__octets=self._content.size, odmr__recipients=self.count)
         if reply.is_positive:
             failpoint("inbound.after_250")
 
     async def drop(self) -> None:
-        """Nothing came of it; a failure here leaves the rest to the orphan sweep."""
+        """Nothing came of it, and the sender heard no reply to it."""
+        tracing.end(self._span)
+        await self._forget()
+
+    async def _forget(self) -> None:
+        """A failure here leaves the rest to the orphan sweep."""
         try:
             await self._content.drop()
         except Exception as error:
             log.warning("upload.not_dropped", error=f"{type(error).__name__}: {error}")
 
     async def _accept(self, message: Message) -> None:
-        await self._parts.acceptor.accept(message)
+        with tracing.span(message.id, "store message"):
+            await self._parts.acceptor.accept(message)
         metrics.INBOUND_BYTES.observe(message.size)
         log.info("message.stored", message_id=str(message.id), size=message.size, recipients=len(message.recipients))
         failpoint("inbound.before_publish")
         for customer_id in {recipient.customer_id for recipient in message.recipients}:
-            await self._parts.bus.publish(mail_queued(customer_id))
+            with tracing.span(message.id, "send mail.queued", SpanKind.PRODUCER):
+                await self._parts.bus.publish(mail_queued(customer_id), message.id.bytes)
 
     def _needs_smtputf8(self) -> bool:
         """Whether the customer's server must know RFC 6531: what was declared and is ASCII after all goes to any."""

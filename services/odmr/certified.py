@@ -4,12 +4,11 @@ A port of its own, so that a stranger's certificate cannot break a handshake tha
 """
 
 import ssl
-from pathlib import Path
 
 import structlog
 
 from shared.storage.anchors import Anchors
-from shared.tls import asks_for_certificate, server_context
+from shared.tls import asks_for_certificate
 
 log = structlog.get_logger()
 
@@ -17,8 +16,8 @@ log = structlog.get_logger()
 class CertifiedPort:
     """A context, and how it is brought up to date before each handshake."""
 
-    def __init__(self, certificate: Path, key: Path, anchors: Anchors) -> None:
-        self.context = server_context(certificate, key)
+    def __init__(self, context: ssl.SSLContext, anchors: Anchors) -> None:
+        self.context = context
         asks_for_certificate(self.context)
         self._anchors = anchors
 

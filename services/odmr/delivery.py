@@ -9,17 +9,19 @@ import contextlib
 from typing import Final, assert_never
 
 import structlog
+from opentelemetry.trace import Span, SpanKind
 
 from services.odmr.keeper import Keeper
 from services.odmr.parts import Parts
 from services.odmr.settler import Settler
 from services.odmr.supply import Supply
-from shared import metrics
+from services.odmr.surplus import surplus
+from shared import metrics, tracing
 from shared.domain.disposition import Broken, Delivered, Disposition, decide
 from shared.domain.message import LeasedRecipient
 from shared.domain.names import RecipientId
 from shared.failpoint import failpoint
-from shared.protocol.events import ContentWanted, Finished, Outcome, Ready, SenderEnded, Stage, Waiting
+from shared.protocol.events import ContentWanted, Finished, Outcome, Ready, SenderEnded, Waiting
 from shared.protocol.flight import Step, Transaction
 from shared.protocol.notification import wants
 from shared.protocol.sender import SmtpSender
@@ -71,6 +73,7 @@ class Delivery:
         self._keeper = Keeper(parts.spool, lease, record.credential_id, record.domains, parts.terms, parts.clock)
         self._supply = Supply(parts.spool, lease, record.domains, self._keeper, rows)
         self._in_flight: dict[int, list[LeasedRecipient]] = {}
+        self._spans: dict[int, Span] = {}
         self._next_key = 0
         #: Why our own code failed on a message in flight.
         self._faults: dict[int, str] = {}
@@ -255,6 +258,9 @@ class Delivery:
         first = group[0]
         self._next_key += 1
         self._in_flight[self._next_key] = group
+        self._spans[self._next_key] = tracing.begin(
+            first.message_id, "odmr.deliver", SpanKind.CLIENT, [self._record.id]
+        )
         failpoint("odmr.mail")
         in_flight = self._sender.in_flight
         self._sender.begin(
@@ -336,15 +342,15 @@ class Delivery:
         self._window.answered(key, self._parts.clock.monotonic())
         self._sender.window_octets = self._window.octets
         self._supply.forget(group[0].message_id)
-        surplus = _surplus(outcomes)
-        if surplus:
-            log.info("recipients.in_another_transaction", count=len(surplus))
-            self._supply.put_back([group[i] for i in surplus])
+        too_many = surplus(outcomes)
+        if too_many:
+            log.info("recipients.in_another_transaction", count=len(too_many))
+            self._supply.put_back([group[i] for i in too_many])
         fault = self._faults.pop(key, None)
         rows = [
             (row, Broken(fault) if fault else self._disposition(row, outcome))
             for i, (row, outcome) in enumerate(zip(group, outcomes, strict=True))
-            if i not in surplus
+            if i not in too_many
         ]
         if any(isinstance(disposition, Delivered) for _, disposition in rows):
             self._messages += 1
@@ -357,6 +363,8 @@ class Delivery:
                 message_id=str(row.message_id),
                 recipient_id=str(row.id),
             )
+        results = ",".join(sorted({type(disposition).__name__.lower() for _, disposition in rows}))
+        tracing.end(self._spans.pop(key), odmr__dispositions=results, odmr__session_id=str(self._record.id))
         self._settler.put([(RecipientId(row.id), disposition) for row, disposition in rows])
 
     def _count(self, row: LeasedRecipient, disposition: Disposition) -> None:
@@ -376,16 +384,3 @@ class Delivery:
             holds_refused=row.holds_refused,
             owes_success=not self._sender.passes_dsn and wants("SUCCESS", row.rcpt_parameters),
         )
-
-
-#: "Too many recipients", in the words of RFC 5321 4.5.3.1.10 and of older servers.
-_TOO_MANY: Final = frozenset({452, 552})
-
-
-def _surplus(outcomes: tuple[Outcome, ...]) -> frozenset[int]:
-    """Recipients that were too many for a transaction which others were delivered in: they go in another at once."""
-    if not any(x.stage is Stage.DOT and x.reply is not None and x.reply.is_positive for x in outcomes):
-        return frozenset()
-    return frozenset(
-        i for i, x in enumerate(outcomes) if x.stage is Stage.RCPT and x.reply is not None and x.reply.code in _TOO_MANY
-    )

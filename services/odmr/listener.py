@@ -25,27 +25,9 @@ MAX_BY_ADDRESS: Final = 50
 HANDSHAKE_TIME: Final = 30.0
 #: Seconds to wait when accept fails for want of descriptors: no spin (RELIABILITY X4).
 ACCEPT_PAUSE: Final = 0.2
-BACKLOG: Final = 1_024
 
 Serve = Callable[[Stream, str], Awaitable[None]]
 Refresh = Callable[[], Awaitable[None]]
-
-
-def bind(address: str) -> socket.socket:
-    """A listening socket at host:port. Raises OSError with a sentence when the port is taken."""
-    host, _, port = address.rpartition(":")
-    host = host.strip("[]")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        sock.bind((host, int(port)))
-    except OSError as error:
-        sock.close()
-        raise OSError(f"cannot listen on {address}: {error.strerror or error}") from None
-    sock.listen(BACKLOG)
-    sock.setblocking(False)
-    return sock
 
 
 class Listener:

@@ -10,7 +10,7 @@ import structlog
 from services.odmr.authority import Channel, Identity
 from services.odmr.delivery import Delivery
 from services.odmr.parts import Parts
-from shared import metrics, observe
+from shared import metrics, observe, tracing
 from shared.domain.lease import LEASE_BATCH
 from shared.domain.message import LeasedRecipient
 from shared.domain.names import LeaseId, SessionId
@@ -221,7 +221,11 @@ class Session:
             is_live=is_live,
             says_ids=self._wants_ids,
         )
-        await delivery.run()
+        span = tracing.first(self._id, "odmr.session")
+        try:
+            await delivery.run()
+        finally:
+            tracing.end(span, odmr__customer_id=str(identity.customer_id))
 
     # --- the line -----------------------------------------------------------------------------------------------------
 

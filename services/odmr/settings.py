@@ -6,13 +6,13 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from services.odmr.limits import Limits
-from shared.config import Listen, ProxyNetworks, TlsSettings
+from shared.config import Listen, ProxyNetworks, TracedSettings
 from shared.domain.lease import LEASE_TIME, MAX_SESSIONS, LeaseTerms
 from shared.protocol.provider import ProviderProfile
 from shared.protocol.sasl import cram_md5, plain, scram
 
 
-class OdmrSettings(TlsSettings):
+class OdmrSettings(TracedSettings):
     """odmr's own: where it listens, and what it asks of a customer."""
 
     #: host:port of the ODMR port (STARTTLS), and of the one with TLS from the first octet; empty for none.
@@ -20,9 +20,11 @@ class OdmrSettings(TlsSettings):
     odmr_tls_listen: Listen | Literal[""] = ""
     #: The same with a client's certificate asked for (EXTERNAL); empty for none.
     odmr_certificate_listen: Listen | Literal[""] = ""
-    #: The port with STARTTLS for balancers that say who the customer is (PROXY protocol, version 2), and the networks where
-    #: they are, with spaces between them; empty for none.
+    #: The same three for balancers that say who the customer is (PROXY protocol, version 2), and the networks where they
+    #: are, with spaces between them; empty for none.
     odmr_proxy_listen: Listen | Literal[""] = ""
+    odmr_tls_proxy_listen: Listen | Literal[""] = ""
+    odmr_certificate_proxy_listen: Listen | Literal[""] = ""
     proxy_networks: ProxyNetworks = ""
     #: In clear nothing but EHLO, NOOP, STARTTLS and QUIT is taken.
     require_tls: bool = False
@@ -57,8 +59,11 @@ class OdmrSettings(TlsSettings):
 
     @model_validator(mode="after")
     def _balancers_are_named(self) -> Self:
-        if self.odmr_proxy_listen and not self.proxy_networks:
-            raise ValueError("ODMR_ODMR_PROXY_LISTEN needs ODMR_PROXY_NETWORKS: whoever may speak there says who he is")
+        for name in ("odmr_proxy_listen", "odmr_tls_proxy_listen", "odmr_certificate_proxy_listen"):
+            if getattr(self, name) and not self.proxy_networks:
+                raise ValueError(
+                    f"ODMR_{name.upper()} needs ODMR_PROXY_NETWORKS: whoever may speak there says who he is"
+                )
         return self
 
     @model_validator(mode="after")
@@ -66,6 +71,8 @@ class OdmrSettings(TlsSettings):
         asking = {
             "ODMR_ODMR_TLS_LISTEN": self.odmr_tls_listen,
             "ODMR_ODMR_CERTIFICATE_LISTEN": self.odmr_certificate_listen,
+            "ODMR_ODMR_TLS_PROXY_LISTEN": self.odmr_tls_proxy_listen,
+            "ODMR_ODMR_CERTIFICATE_PROXY_LISTEN": self.odmr_certificate_proxy_listen,
             "ODMR_REQUIRE_TLS": self.require_tls,
         }
         for name, value in asking.items():

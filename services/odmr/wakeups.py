@@ -8,15 +8,21 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 from uuid import UUID
 
 import structlog
+from opentelemetry.trace import SpanKind
 
+from shared import tracing
 from shared.bus.subjects import customer_of
 from shared.domain.names import CustomerId
 from shared.storage.spool import Spool
 
 log = structlog.get_logger()
+
+#: Octets of the message's id, which a wake-up carries for its trace alone.
+ID_SIZE: Final = 16
 
 
 class Wakeups:
@@ -38,14 +44,17 @@ class Wakeups:
             if not self._waiting[customer_id]:
                 del self._waiting[customer_id]
 
-    async def heard(self, subject: str, _data: bytes) -> bytes | None:
-        """A message on the bus."""
+    async def heard(self, subject: str, data: bytes) -> bytes | None:
+        """A message on the bus: that mail came, and which."""
         try:
             customer_id = CustomerId(UUID(customer_of(subject)))
         except ValueError:
             log.warning("wakeup.unreadable", subject=subject[:80])
             return None
-        self._wake(customer_id)
+        if customer_id in self._waiting:
+            if len(data) == ID_SIZE:
+                tracing.end(tracing.begin(UUID(bytes=data), "process mail.queued", SpanKind.CONSUMER))
+            self._wake(customer_id)
         return None
 
     async def poll_for_ever(self, every: float) -> None:

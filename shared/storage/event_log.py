@@ -1,7 +1,7 @@
 """The event log: what happened, in an order that a reader can follow without missing one.
 
 A row carries the transaction that wrote it. Readers stay below the oldest transaction that is still running
-(pg_snapshot_xmin), so that none that commits late comes behind where they are. DESIGN, decided 12.
+(events_horizon), so that none that commits late comes behind where they are. DESIGN, decided 12.
 """
 
 from collections.abc import Mapping, Sequence
@@ -80,7 +80,7 @@ SELECT e.id, e.at, e.type, e.customer_id, c.external_id, e.message_id, e.recipie
     e.xid::text AS xid
 FROM events e LEFT JOIN customers c ON c.id = e.customer_id
 WHERE (e.xid, e.id) > (CAST(CAST(:xid AS text) AS xid8), CAST(:id AS uuid))
-    AND e.xid < pg_snapshot_xmin(pg_current_snapshot())
+    AND e.xid < events_horizon()
     AND {visible}
     AND (CAST(:customer_id AS uuid) IS NULL OR e.customer_id = :customer_id)
     AND (CAST(:types AS text[]) = '{{}}' OR e.type = ANY(CAST(:types AS text[])))
@@ -126,7 +126,7 @@ class EventLog(Nouns):
 
     async def now(self) -> Position:
         """Where a reader begins that wants only what comes."""
-        row = (await self._all(text("SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS xid")))[0]
+        row = (await self._all(text("SELECT events_horizon()::text AS xid")))[0]
         return Position(int(row["xid"]) - 1, UUID(int=(1 << 128) - 1))
 
 

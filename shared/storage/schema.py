@@ -10,6 +10,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from shared.storage import restored
 from shared.storage.engine import CONNECT_TIMEOUT, Engine, sqlalchemy_url
 
 #: The advisory lock under which migrations run; any number will do as long as it is ours alone.
@@ -42,6 +43,8 @@ async def upgrade(database_url: str) -> None:
             await connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": MIGRATION_LOCK})
             await connection.commit()
             await connection.run_sync(_upgrade)
+            await connection.commit()
+            await restored.go_on(connection)
             await connection.commit()
             await connection.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": MIGRATION_LOCK})
             await connection.commit()

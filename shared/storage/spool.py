@@ -13,10 +13,11 @@ from typing import Final, assert_never
 from shared.domain.disposition import MAX_FAULTS, Broken, Deferred, Delivered, Disposition, Failed, Held, Uncertain
 from shared.domain.lease import MAX_SESSIONS
 from shared.domain.message import LeasedRecipient
-from shared.domain.names import CustomerId, LeaseId, MessageId, RecipientId, SessionId
+from shared.domain.names import CredentialId, CustomerId, LeaseId, MessageId, RecipientId, SessionId
 from shared.domain.retry import back_off
 from shared.failpoint import failpoint
 from shared.storage.engine import Pool
+from shared.storage.renewals import Renewals
 
 #: Begins a session's lease, unless the customer has as many as its plan or we allow. Two at once may both be the last.
 _OPEN: Final = """
@@ -55,15 +56,6 @@ ORDER BY l.next_at, l.id
 _TIERS: Final = """
 SELECT array_agg(i.name ORDER BY i.name) AS names FROM unnest($1::text[]) AS i(name) LEFT JOIN domains d ON d.name = i.name
 GROUP BY coalesce(d.priority, 0) ORDER BY coalesce(d.priority, 0) DESC
-"""
-
-#: Renews a lease that still stands, and that no operator has ended, and says whether its customer and credential do.
-_RENEW: Final = """
-UPDATE leases l SET leased_until = now() + make_interval(secs => $2)
-FROM customers c, credentials k
-WHERE l.id = $1 AND l.leased_until > now() AND NOT l.is_ended AND c.id = l.customer_id AND c.state = 'active'
-    AND k.id = $3 AND k.revoked_at IS NULL
-RETURNING (SELECT array_agg(d.name) FROM domains d WHERE d.customer_id = c.id)
 """
 
 #: Ends rows with their dispositions. Delivered settles any row that is not terminal, even one whose lease was lost: it
@@ -172,6 +164,7 @@ class Spool:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+        self._renewals = Renewals(pool)
 
     async def open_lease(self, lease: Lease, time: timedelta, most: int = MAX_SESSIONS) -> bool:
         """Begins a lease that holds nothing yet; False when the customer has `most` of them already."""
@@ -207,13 +200,13 @@ class Spool:
                 return [LeasedRecipient(**dict(row), leased_at=now) for row in rows]
         return []
 
-    async def renew(self, lease: Lease, time: timedelta, credential_id: object) -> frozenset[str]:
+    async def renew(self, lease: Lease, time: timedelta, credential_id: CredentialId) -> frozenset[str]:
         """Makes the lease last `time` from now; gives the domains that the customer still has. Raises LeaseLost."""
         lease.tiers.clear()
-        domains = await self._pool.fetchval(_RENEW, lease.id, time.total_seconds(), credential_id)
+        domains = await self._renewals.renew(lease.id, time.total_seconds(), credential_id)
         if domains is None:
             raise LeaseLost
-        return frozenset(domains)
+        return domains
 
     async def extend(self, lease: Lease, time: timedelta) -> bool:
         """The same for the system's own mail, which no credential fetches: False when the lease is lost."""

@@ -56,7 +56,7 @@ DEFECTS = (
     ),
     Defect(
         "the envelope not reset", "services/inbound/server.py",
-        "            self._transaction = None\n            reply = await transaction.accept()", "            reply = await transaction.accept()",
+        "            self._transaction = None\n            with metrics", "            with metrics",
     ),
     Defect(
         "events only, no sweep", "services/odmr/wakeups.py",

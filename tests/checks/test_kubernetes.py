@@ -20,7 +20,7 @@ from services.outbound.settings import OutboundSettings
 from shared.config import Settings
 
 VERSION = "1.37"
-OVERLAYS = ("dev", "production")
+OVERLAYS = ("dev", "production", "behind-a-balancer")
 #: Kinds of operators, whose schemas are not Kubernetes'.
 OTHERS = {"Cluster", "Certificate", "ServiceMonitor"}
 SETTINGS: dict[str, type[Settings]] = {
@@ -145,6 +145,25 @@ def test_in_production_the_clients_own_address_arrives() -> None:
         assert (spec["type"], spec["externalTrafficPolicy"]) == ("LoadBalancer", "Local")
         assert port in {one["port"] for one in spec["ports"]}
     assert services["api"]["spec"].get("type", "ClusterIP") == "ClusterIP"
+
+
+def test_behind_a_balancer_each_port_takes_its_word_and_from_named_networks_alone() -> None:
+    overlay = "behind-a-balancer"
+    for name, listen in (
+        ("inbound", {"ODMR_SMTP_PROXY_LISTEN"}),
+        ("odmr", {f"ODMR_ODMR_{x}PROXY_LISTEN" for x in ("", "TLS_", "CERTIFICATE_")}),
+    ):
+        [container] = pods(overlay)[name]["spec"]["containers"]
+        own = {one["name"]: one["value"] for one in container["env"]}
+        assert listen <= own.keys() and own["ODMR_PROXY_NETWORKS"]
+        proxied = {int(own[one].rpartition(":")[2]) for one in listen}
+        numbers = {port["name"]: port["containerPort"] for port in container["ports"]}
+        led = {numbers[port["targetPort"]] for port in kind(overlay, "Service")[name]["spec"]["ports"]}
+        assert led == proxied, name
+        opened = {
+            port["port"] for rule in kind(overlay, "NetworkPolicy")[name]["spec"]["ingress"] for port in rule["ports"]
+        }
+        assert proxied <= opened, name
 
 
 def test_in_production_there_are_two_of_each_and_odmr_grows_with_its_sessions() -> None:

@@ -32,6 +32,17 @@ BAD: list[tuple[str, dict[str, str | None], str]] = [
     ),
     (
         "odmr",
+        {"ODMR_ODMR_TLS_PROXY_LISTEN": "127.0.0.1:13367"},
+        "ODMR_ODMR_TLS_PROXY_LISTEN needs ODMR_PROXY_NETWORKS: whoever may speak there says who he is",
+    ),
+    (
+        "inbound",
+        {"ODMR_OTLP_ENDPOINT": "collector:4318"},
+        "ODMR_OTLP_ENDPOINT is wrong: write the URL of an OTLP collector, such as http://127.0.0.1:4318",
+    ),
+    ("odmr", {"ODMR_TRACE_RATIO": "2"}, "ODMR_TRACE_RATIO is wrong: Input should be less than or equal to 1"),
+    (
+        "odmr",
         {"ODMR_PROXY_NETWORKS": "10.0.0.1/8"},
         "ODMR_PROXY_NETWORKS is wrong: write networks with spaces between them, such as 10.0.0.0/8 fd00::/8",
     ),

@@ -12,14 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from localserve.layout import free_port
+from localserve.layout import free_port, new_seal_key
 from localserve.provider import HERE
 from localserve.sink import Sink
 from shared.config import environment
 from tests.flows.sender import content, name_of
 from tests.interop.peers import program
+from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(600)
+OPERATOR_KEY = f"odmr_operator_{secrets.token_urlsafe(32)}"
 SERVICES = ("inbound", "odmr", "auth", "outbound", "api", "nats", "postgres")
 
 
@@ -33,6 +35,7 @@ class Project:
             **environment(),
             "SMTP_PORT": f"127.0.0.1:{self.smtp}", "ODMR_PORT": f"127.0.0.1:{self.odmr}", "ODMR_TLS_PORT": f"127.0.0.1:{self.odmr_tls}",
             "API_PORT": f"127.0.0.1:{self.api}", "ODMR_CERTIFICATE_PORT": f"127.0.0.1:{certificate}", "ODMR_HOSTNAME": "mx.provider.example",
+            "ODMR_SEAL_KEY": new_seal_key(), "ODMR_API_SEAL_KEY": new_seal_key(), "ODMR_OPERATOR_KEY": OPERATOR_KEY,
         }  # fmt: skip
 
     def __call__(self, *words: str) -> str:
@@ -42,6 +45,16 @@ class Project:
         )
         assert done.returncode == 0, f"{' '.join(words)}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
         return done.stdout
+
+    def through(self, file: Path, service: str) -> None:
+        """Runs `backup` with its output in the file, or `restore` with its input from there."""
+        words = ["docker", "compose", "-p", self.name, "run", "--rm", "-T", service]
+        is_backup = service == "backup"
+        with file.open("wb" if is_backup else "rb") as pipe:
+            subprocess.run(
+                words, cwd=HERE, env=self._env, check=True, stderr=subprocess.DEVNULL,
+                stdin=None if is_backup else pipe, stdout=pipe if is_backup else None,
+            )  # fmt: skip
 
     def tools(self, *words: str) -> dict[str, str]:
         """The command line inside the network; what it printed as JSON."""
@@ -64,7 +77,7 @@ def project() -> Iterator[Project]:
         made("up", "-d", "--wait")
         yield made
     finally:
-        made("down", "-v", "--timeout", "5")
+        made("--profile", "demo", "down", "-v", "--timeout", "5")
 
 
 @pytest.fixture(scope="module")
@@ -165,3 +178,35 @@ def test_what_runs_is_closed(project: Project) -> None:
             ["docker", "exec", container, "python", "-c", "open('/run/odmr/seal_key')"], capture_output=True
         )
         assert (has_key.returncode == 0) == (service == "auth"), service
+
+
+async def test_the_demo_shows_what_arrives(project: Project) -> None:
+    project("--profile", "demo", "build", "-q", "demo-connector")
+    project("--profile", "demo", "up", "-d", "--wait")
+    with smtplib.SMTP("127.0.0.1", project.smtp, timeout=30) as smtp:
+        smtp.sendmail("a@remote.example", ["anybody@demo.example"], "Subject: hello there\r\n\r\nbody\r\n")
+
+    async def is_shown() -> bool:
+        return "to anybody@demo.example" in (said := project("logs", "demo-server")) and "Subject: hello there" in said
+
+    await until(is_shown, 60)
+    project("--profile", "demo", "stop", "demo-connector", "demo-server")
+
+
+async def test_a_backup_and_the_keys_of_env_are_all_that_is_needed(
+    project: Project, account: tuple[str, str], tmp_path: Path
+) -> None:
+    """All volumes are gone, as after a fire; mail and credentials are there again."""
+    names, dump = [f"kept-{i}" for i in range(5)], tmp_path / "odmr.dump"
+    project.send(*names)
+    project.through(dump, "backup")
+    project("--profile", "demo", "down", "-v", "--timeout", "5")
+    project("up", "-d", "--wait")
+    project("stop", "inbound", "odmr", "outbound", "auth", "api")
+    project("exec", "-T", "postgres", "dropdb", "-U", "odmr", "--force", "odmr")
+    project("exec", "-T", "postgres", "createdb", "-U", "odmr", "odmr")
+    project.through(dump, "restore")
+    project("up", "-d", "--wait")
+    async with Sink() as sink:
+        await fetchmail(project, account, tmp_path, sink)
+        assert Counter(name_of(message.content) for message in sink.messages) == Counter(names)

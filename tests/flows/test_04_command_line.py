@@ -1,8 +1,6 @@
 """The command line against a running provider: every verb, and every exit code."""
 
-import asyncio
 import json
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +12,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from cli.api import EX_NOINPUT, EX_REFUSED, EX_UNAVAILABLE, EX_USAGE
 from localserve.layout import free_port
-from localserve.provider import HERE, Provider
+from localserve.provider import Provider
 from localserve.provision import api_url
 from shared.program import EX_CONFIG, EX_TEMPFAIL
+from tests.flows.command import odmr
 from tests.flows.live import running
 from tests.flows.sender import DOMAIN, Ledger, send_all
 from tests.services.auth.test_issuer import request as signed_request
@@ -28,26 +27,6 @@ pytestmark = [pytest.mark.xdist_group("dialogues"), pytest.mark.timeout(180)]
 EXITS = {0: "done", EX_REFUSED: "refused", EX_USAGE: "usage", EX_NOINPUT: "no file", EX_UNAVAILABLE: "no API or key"} | {
     EX_TEMPFAIL: "no database", EX_CONFIG: "a setting is wrong",
 }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """What a command said."""
-
-    exit: int
-    out: str
-    err: str
-
-
-async def odmr(*words: str, **env: str) -> Said:
-    """`odmr WORDS`."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "cli", *words, cwd=HERE, env={"PATH": "/usr/bin", "COLUMNS": "200", **env},
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    out, err = await process.communicate()
-    assert process.returncode is not None
-    return Said(process.returncode, out.decode(), err.decode())
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,10 @@ import pytest
 
 from localserve import certificates
 from localserve.layout import Layout
-from services.inbound.app import _bind
 from services.inbound.proxied import ProxiedPort
 from services.inbound.server import InboundConnection
 from shared.clock import Clock
+from shared.listening import bind
 from shared.protocol.proxy import SIGNATURE, header
 from shared.proxied import networks_of
 from shared.tls import client_context, server_context
@@ -31,9 +31,7 @@ async def port(inbound: Inbound, tmp_path: Path, request: pytest.FixtureRequest)
     layout.prepare()
     ca_file, chain, key = certificates.prepare(layout, Clock())
     parts = replace(inbound.parts, tls=server_context(chain, key))
-    sock = _bind("127.0.0.1", 0)
-    sock.listen(16)
-    sock.setblocking(False)
+    sock = bind("127.0.0.1:0")
     number = sock.getsockname()[1]
     proxied = ProxiedPort(sock, networks_of(request.param), lambda client: InboundConnection(parts, client))
     running = asyncio.create_task(proxied.run())
