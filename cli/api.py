@@ -1,13 +1,12 @@
 """The HTTP API as the commands need it. Where it is and the key come from ODMR_API_URL and ODMR_API_KEY."""
 
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
-from urllib.parse import quote, urlencode
+from typing import NoReturn, TypeVar
 
 from client import Client, Page, Problem, Request, Unreachable
+from client.request import UNSET, Unset
 from shared.config import environment
 
 T = TypeVar("T")
@@ -18,19 +17,6 @@ EX_REFUSED = 1
 EX_USAGE = 2
 EX_NOINPUT = 66
 EX_UNAVAILABLE = 69
-
-
-def call(method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-    """One request; gives the answer, or says in one sentence why there is none and exits."""
-    request: Request[bytes] = Request(method, path, body, answer="bytes")
-    return dict(json.loads(ask(request) or b"{}"))
-
-
-def write_out(path: str) -> None:
-    """Puts what is at the path on standard output, octet by octet."""
-    request: Request[bytes] = Request("GET", path, answer="bytes")
-    sys.stdout.buffer.write(ask(request))
-    sys.stdout.buffer.flush()
 
 
 def ask(request: Request[T]) -> T:
@@ -63,16 +49,14 @@ def rows(request: Request[Page[T]]) -> Iterator[T]:
         request = request.after(page["next_cursor"])
 
 
-def path_of(*parts: str, **query: Any) -> str:
-    """A path whose parts may hold anything, and a query of what is set."""
-    known = {name: str(value).lower() if isinstance(value, bool) else value for name, value in query.items()}
-    asked = urlencode({name: value for name, value in known.items() if value is not None})
-    return "/v1/" + "/".join(quote(part, safe=":@") for part in parts) + (f"?{asked}" if asked else "")
+def said(value: T | None) -> T | Unset:
+    """What an option was given, or nothing of it in the request."""
+    return UNSET if value is None else value
 
 
-def given(**values: Any) -> dict[str, Any]:
-    """Those that were said."""
-    return {name: value for name, value in values.items() if value is not None}
+def or_none(value: int | None) -> int | None | Unset:
+    """The same for a limit, of which 0 takes it away."""
+    return UNSET if value is None else value or None
 
 
 def read_file(path: Path) -> str:

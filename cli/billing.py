@@ -4,9 +4,11 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
-from cli.api import ask, call, given, path_of
+from cli.api import ask, or_none, said
 from cli.showing import AsJson, show
-from client import api_keys, customers, events
+from client import api_keys, audit_log, customers, events, plans
+from client import usage as counted
+from client import webhook_endpoints as endpoints
 
 plan = App(name="plan", help="Limits that many customers share.")
 customer = App(name="customer", help="Whose mail it is.")
@@ -17,6 +19,14 @@ webhook = App(name="webhook", help="URLs that hear of events.")
 audit = App(name="audit", help="Which key changed what.")
 NOUNS = (customer, plan, usage, event, webhook, key, audit)
 
+Meter = Literal[
+    "messages_received",
+    "bytes_received",
+    "messages_delivered",
+    "bytes_delivered",
+    "messages_expired",
+    "session_seconds",
+]
 Repeated = Annotated[list[str] | None, Parameter(negative="", consume_multiple=True)]
 
 
@@ -34,28 +44,29 @@ def plan_create(
     as_json: AsJson = False,
 ) -> None:
     """Makes a plan; what is left out has no limit but ours."""
-    limits = given(
-        retention_days=retention_days,
-        max_domains=max_domains,
-        max_messages=max_messages,
-        max_bytes=max_bytes,
-        max_sessions=max_sessions,
-        max_message_bytes=max_message_bytes,
-        max_messages_per_hour=max_messages_per_hour,
+    made = plans.create_plan(
+        name=name,
+        retention_days=said(retention_days),
+        max_domains=said(max_domains),
+        max_messages=said(max_messages),
+        max_bytes=said(max_bytes),
+        max_sessions=said(max_sessions),
+        max_message_bytes=said(max_message_bytes),
+        max_messages_per_hour=said(max_messages_per_hour),
     )
-    show(call("POST", path_of("plans"), {"name": name, **limits}), as_json)
+    show(ask(made), as_json)
 
 
 @plan.command(name="ls")
 def plan_ls(*, limit: int = 20, cursor: str | None = None, as_json: AsJson = False) -> None:
     """Plans, newest first."""
-    show(call("GET", path_of("plans", limit=limit, cursor=cursor)), as_json)
+    show(ask(plans.list_plans(limit=limit, cursor=cursor)), as_json)
 
 
 @plan.command(name="show")
 def plan_show(plan_id: str, *, as_json: AsJson = False) -> None:
     """One plan, by id or by name."""
-    show(call("GET", path_of("plans", plan_id)), as_json)
+    show(ask(plans.read_plan(plan_id)), as_json)
 
 
 @plan.command(name="change")
@@ -73,22 +84,24 @@ def plan_change(
     as_json: AsJson = False,
 ) -> None:
     """Limits of all customers that have it. 0 takes a limit away."""
-    limits = given(
-        max_domains=max_domains,
-        max_messages=max_messages,
-        max_bytes=max_bytes,
-        max_sessions=max_sessions,
-        max_message_bytes=max_message_bytes,
-        max_messages_per_hour=max_messages_per_hour,
+    changed = plans.change_plan(
+        plan_id,
+        name=said(name),
+        retention_days=said(retention_days),
+        max_domains=or_none(max_domains),
+        max_messages=or_none(max_messages),
+        max_bytes=or_none(max_bytes),
+        max_sessions=or_none(max_sessions),
+        max_message_bytes=or_none(max_message_bytes),
+        max_messages_per_hour=or_none(max_messages_per_hour),
     )
-    changes = given(name=name, retention_days=retention_days) | {what: value or None for what, value in limits.items()}
-    show(call("PATCH", path_of("plans", plan_id), changes), as_json)
+    show(ask(changed), as_json)
 
 
 @plan.command(name="rm")
 def plan_rm(plan_id: str) -> None:
     """Not while customers have it."""
-    call("DELETE", path_of("plans", plan_id))
+    ask(plans.remove_plan(plan_id))
 
 
 @customer.command(name="create")
@@ -96,19 +109,20 @@ def customer_create(
     name: str, *, external_id: str | None = None, plan_id: str | None = None, as_json: AsJson = False
 ) -> None:
     """Makes a customer."""
-    show(call("POST", path_of("customers"), given(name=name, external_id=external_id, plan_id=plan_id)), as_json)
+    made = customers.create_customer(name=name, external_id=said(external_id), plan_id=said(plan_id))
+    show(ask(made), as_json)
 
 
 @customer.command(name="ls")
 def customer_ls(*, limit: int = 20, cursor: str | None = None, as_json: AsJson = False) -> None:
     """Customers, newest first."""
-    show(call("GET", path_of("customers", limit=limit, cursor=cursor)), as_json)
+    show(ask(customers.list_customers(limit=limit, cursor=cursor)), as_json)
 
 
 @customer.command(name="show")
 def customer_show(customer_id: str, *, as_json: AsJson = False) -> None:
     """One customer (cus_... or ext:...)."""
-    show(call("GET", path_of("customers", customer_id)), as_json)
+    show(ask(customers.read_customer(customer_id)), as_json)
 
 
 @customer.command(name="change")
@@ -122,10 +136,14 @@ def customer_change(
     as_json: AsJson = False,
 ) -> None:
     """Another name, another id of the biller's, another plan, or how often it is expected; 0 for not at all."""
-    changes = given(name=name, external_id=external_id, plan_id=plan_id)
-    if expected_every_seconds is not None:
-        changes["expected_every_seconds"] = expected_every_seconds or None
-    show(call("PATCH", path_of("customers", customer_id), changes), as_json)
+    changed = customers.change_customer(
+        customer_id,
+        name=said(name),
+        external_id=said(external_id),
+        plan_id=said(plan_id),
+        expected_every_seconds=or_none(expected_every_seconds),
+    )
+    show(ask(changed), as_json)
 
 
 @customer.command(name="suspend")
@@ -144,7 +162,7 @@ def customer_suspend(
 @customer.command(name="resume")
 def customer_resume(customer_id: str, *, as_json: AsJson = False) -> None:
     """Gives its mail out again."""
-    show(call("POST", path_of("customers", customer_id, "resume")), as_json)
+    show(ask(customers.resume_customer(customer_id)), as_json)
 
 
 @customer.command(name="put")
@@ -159,9 +177,15 @@ def customer_put(
     as_json: AsJson = False,
 ) -> None:
     """Makes the customer with the biller's own id, or makes it so, with its domains and a credential. Twice is as once."""
-    body = given(name=name, plan_id=plan_id, expected_every_seconds=expected_every_seconds)
-    body |= {"domains": domain or [], "credential": credential}
-    show(call("PUT", path_of("customers", f"ext:{external_id}"), body), as_json)
+    made = customers.upsert_customer(
+        f"ext:{external_id}",
+        name=name,
+        plan_id=said(plan_id),
+        expected_every_seconds=said(expected_every_seconds),
+        domains=domain or [],
+        credential=credential,
+    )
+    show(ask(made), as_json)
 
 
 @customer.command(name="terminate")
@@ -169,21 +193,21 @@ def customer_terminate(
     customer_id: str, *, purge_after_days: int = 14, dry_run: bool = False, as_json: AsJson = False
 ) -> None:
     """Ends it, and deletes what is kept after a time; --dry-run tells how much that is, and does nothing."""
-    body = {"purge_after_days": purge_after_days, "dry_run": dry_run}
-    show(call("POST", path_of("customers", customer_id, "terminate"), body), as_json)
+    ended = customers.terminate_customer(customer_id, purge_after_days=purge_after_days, dry_run=dry_run)
+    show(ask(ended), as_json)
 
 
 @customer.command(name="status")
 def customer_status(customer_id: str, *, as_json: AsJson = False) -> None:
     """Whether it is connected, and what waits for it."""
-    show(call("GET", path_of("customers", customer_id, "status")), as_json)
+    show(ask(customers.read_status(customer_id)), as_json)
 
 
 @usage.command(name="ls")
 def usage_ls(
     *,
     customer_id: str | None = None,
-    meter: str | None = None,
+    meter: Meter | None = None,
     granularity: Literal["hour", "day", "month"] = "day",
     since: str | None = None,
     until: str | None = None,
@@ -192,7 +216,7 @@ def usage_ls(
     as_json: AsJson = False,
 ) -> None:
     """By customer, domain and meter; --since and --until are times such as 2026-11-01T00:00:00Z."""
-    query = given(
+    asked = counted.list_usage(
         customer_id=customer_id,
         meter=meter,
         granularity=granularity,
@@ -201,20 +225,20 @@ def usage_ls(
         limit=limit,
         cursor=cursor,
     )
-    show(call("GET", path_of("usage", **query)), as_json)
+    show(ask(asked), as_json)
 
 
 @usage.command(name="summary")
 def usage_summary(period: str, *, as_json: AsJson = False) -> None:
     """Every customer's month, such as 2026-11."""
-    show(call("GET", path_of("usage", "summary", period=period)), as_json)
+    show(ask(counted.read_summary(period=period)), as_json)
 
 
 @usage.command(name="adjust")
-def usage_adjust(customer_id: str, meter: str, amount: int, *, at: str, reason: str, as_json: AsJson = False) -> None:
+def usage_adjust(customer_id: str, meter: Meter, amount: int, *, at: str, reason: str, as_json: AsJson = False) -> None:
     """Corrects what was counted in the hour of --at; the correction is shown apart."""
-    body = {"customer_id": customer_id, "meter": meter, "amount": amount, "at": at, "reason": reason}
-    show(call("POST", path_of("usage", "adjustments"), body), as_json)
+    made = counted.create_adjustment(customer_id=customer_id, meter=meter, amount=amount, at=at, reason=reason)
+    show(ask(made), as_json)
 
 
 @usage.command(name="adjustments")
@@ -222,13 +246,13 @@ def usage_adjustments(
     *, customer_id: str | None = None, limit: int = 20, cursor: str | None = None, as_json: AsJson = False
 ) -> None:
     """Corrections, newest first."""
-    show(call("GET", path_of("usage", "adjustments", customer_id=customer_id, limit=limit, cursor=cursor)), as_json)
+    show(ask(counted.list_adjustments(customer_id=customer_id, limit=limit, cursor=cursor)), as_json)
 
 
 @usage.command(name="meters")
 def usage_meters(*, as_json: AsJson = False) -> None:
     """What is counted, and how."""
-    show(call("GET", path_of("meters")), as_json)
+    show(ask(counted.list_meters()), as_json)
 
 
 @event.command(name="ls")
@@ -236,7 +260,7 @@ def event_ls(
     *, customer_id: str | None = None, limit: int = 20, cursor: str | None = None, as_json: AsJson = False
 ) -> None:
     """Events, the oldest first, as one reads on."""
-    show(call("GET", path_of("events", customer_id=customer_id, limit=limit, cursor=cursor)), as_json)
+    show(ask(events.list_events(customer_id=customer_id, limit=limit, cursor=cursor)), as_json)
 
 
 @event.command(name="show")
@@ -248,19 +272,20 @@ def event_show(event_id: str, *, as_json: AsJson = False) -> None:
 @webhook.command(name="create")
 def webhook_create(url: str, *, type: Repeated = None, as_json: AsJson = False) -> None:  # noqa: A002 - it is --type
     """Calls the URL from now on; the secret is shown this once."""
-    show(call("POST", path_of("webhook_endpoints"), {"url": url, "types": type or []}), as_json)
+    types: list[Any] = list(type or [])  # the API says which there are
+    show(ask(endpoints.create_endpoint(url=url, types=types)), as_json)
 
 
 @webhook.command(name="ls")
 def webhook_ls(*, limit: int = 20, cursor: str | None = None, as_json: AsJson = False) -> None:
     """Endpoints, newest first."""
-    show(call("GET", path_of("webhook_endpoints", limit=limit, cursor=cursor)), as_json)
+    show(ask(endpoints.list_endpoints(limit=limit, cursor=cursor)), as_json)
 
 
 @webhook.command(name="show")
 def webhook_show(endpoint_id: str, *, as_json: AsJson = False) -> None:
     """One endpoint."""
-    show(call("GET", path_of("webhook_endpoints", endpoint_id)), as_json)
+    show(ask(endpoints.read_endpoint(endpoint_id)), as_json)
 
 
 @webhook.command(name="change")
@@ -272,22 +297,27 @@ def webhook_change(
     as_json: AsJson = False,
 ) -> None:
     """Another URL; or on or off."""
-    show(call("PATCH", path_of("webhook_endpoints", endpoint_id), given(url=url, state=state)), as_json)
+    show(ask(endpoints.change_endpoint(endpoint_id, url=said(url), state=said(state))), as_json)
 
 
 @webhook.command(name="rotate")
 def webhook_rotate(endpoint_id: str, *, as_json: AsJson = False) -> None:
     """A new secret; the old one signs, too, for 24 hours."""
-    show(call("POST", path_of("webhook_endpoints", endpoint_id, "rotate_secret")), as_json)
+    show(ask(endpoints.rotate_secret(endpoint_id)), as_json)
 
 
 @webhook.command(name="deliveries")
 def webhook_deliveries(
-    endpoint_id: str, *, state: str | None = None, limit: int = 20, cursor: str | None = None, as_json: AsJson = False
+    endpoint_id: str,
+    *,
+    state: Literal["due", "delivered", "failed"] | None = None,
+    limit: int = 20,
+    cursor: str | None = None,
+    as_json: AsJson = False,
 ) -> None:
     """What it was told, and what it is to be told."""
-    query: dict[str, Any] = given(state=state, limit=limit, cursor=cursor)
-    show(call("GET", path_of("webhook_endpoints", endpoint_id, "deliveries", **query)), as_json)
+    asked = endpoints.list_deliveries(endpoint_id, state=state, limit=limit, cursor=cursor)
+    show(ask(asked), as_json)
 
 
 @webhook.command(name="redeliver")
@@ -295,20 +325,20 @@ def webhook_redeliver(
     endpoint_id: str, *, event_id: str | None = None, since: str | None = None, as_json: AsJson = False
 ) -> None:
     """Tells one event again, or all since a time."""
-    body = given(event_id=event_id, since=since)
-    show(call("POST", path_of("webhook_endpoints", endpoint_id, "redeliver"), body), as_json)
+    again = endpoints.redeliver(endpoint_id, event_id=said(event_id), since=said(since))
+    show(ask(again), as_json)
 
 
 @webhook.command(name="rm")
 def webhook_rm(endpoint_id: str) -> None:
     """It hears of nothing more."""
-    call("DELETE", path_of("webhook_endpoints", endpoint_id))
+    ask(endpoints.remove_endpoint(endpoint_id))
 
 
 @audit.command(name="ls")
 def audit_ls(*, limit: int = 20, cursor: str | None = None, as_json: AsJson = False) -> None:
     """Requests that changed something, newest first."""
-    show(call("GET", path_of("audit_log", limit=limit, cursor=cursor)), as_json)
+    show(ask(audit_log.list_audit_log(limit=limit, cursor=cursor)), as_json)
 
 
 @key.command(name="create")
@@ -321,14 +351,15 @@ def key_create(
     as_json: AsJson = False,
 ) -> None:
     """Makes a key; it is shown this once."""
-    body = given(name=name, role=role, customer_id=customer_id, scopes=scope or ["*"])
-    show(call("POST", path_of("api_keys"), body), as_json)
+    scopes: list[Any] = list(scope or ["*"])  # the API says which there are
+    made = api_keys.create_api_key(name=name, role=role, customer_id=said(customer_id), scopes=scopes)
+    show(ask(made), as_json)
 
 
 @key.command(name="ls")
 def key_ls(*, limit: int = 20, cursor: str | None = None, as_json: AsJson = False) -> None:
     """Keys, newest first."""
-    show(call("GET", path_of("api_keys", limit=limit, cursor=cursor)), as_json)
+    show(ask(api_keys.list_api_keys(limit=limit, cursor=cursor)), as_json)
 
 
 @key.command(name="rotate")
@@ -340,4 +371,4 @@ def key_rotate(key_id: str, *, overlap_seconds: int = 0, as_json: AsJson = False
 @key.command(name="rm")
 def key_rm(key_id: str) -> None:
     """Ends it."""
-    call("DELETE", path_of("api_keys", key_id))
+    ask(api_keys.revoke_api_key(key_id))

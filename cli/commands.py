@@ -9,11 +9,12 @@ from typing import Literal
 
 from cyclopts import App
 
-from cli.api import call
+from cli.api import ask
 from cli.billing import NOUNS as BILLING
 from cli.credentials import credential
 from cli.nouns import NOUNS
 from cli.showing import AsJson, show
+from client import whoami as whoami_of
 from shared import VERSION
 
 app = App(name="odmr", version=VERSION, help="The On-Demand Mail Relay provider.")
@@ -91,7 +92,7 @@ def doctor(*, smtp: str = "", odmr: str = "", as_json: AsJson = False) -> int:
 @app.command
 def whoami(*, as_json: AsJson = False) -> None:
     """The key in use, and the version that answers."""
-    show(call("GET", "/v1/whoami"), as_json)
+    show(ask(whoami_of.whoami()), as_json)
 
 
 @db.command(name="upgrade")

@@ -6,20 +6,15 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from cli.api import ask, read_file
+from cli.api import ask, read_file, said
 from cli.showing import AsJson, show
 from client import credentials
-from client.request import UNSET, Unset
 
 credential = App(name="credential", help="How a customer proves who it is.")
 
 Repeated = Annotated[list[str] | None, Parameter(negative="", consume_multiple=True)]
 Mechanism = Literal["SCRAM-SHA-256", "CRAM-MD5", "PLAIN"]
 WhenEmpty = Literal["refuse", "turn", "live"]
-
-
-def _said(values: list[str] | None) -> list[str] | Unset:
-    return UNSET if values is None else values
 
 
 @credential.command(name="create")
@@ -43,8 +38,8 @@ def credential_create(
         certificate=read_file(certificate) if certificate else None,
         certificate_request=read_file(certificate_request) if certificate_request else None,
         when_empty=when_empty,
-        aliases=_said(alias),
-        allowed_domains=_said(allow_domain),
+        aliases=said(alias),
+        allowed_domains=said(allow_domain),
     )
     show(ask(made), as_json)
 
@@ -82,7 +77,7 @@ def credential_change(
 ) -> None:
     """What ATRN gets on an empty queue, names that stand for all domains, and the domains that it may ask for."""
     changed = credentials.change_credential(
-        credential_id, when_empty=when_empty, aliases=_said(alias), allowed_domains=_said(allow_domain)
+        credential_id, when_empty=when_empty, aliases=said(alias), allowed_domains=said(allow_domain)
     )
     show(ask(changed), as_json)
 

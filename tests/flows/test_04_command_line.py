@@ -1,6 +1,9 @@
 """The command line against a running provider: every verb, and every exit code."""
 
+import asyncio
 import json
+import re
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from cli.api import EX_NOINPUT, EX_REFUSED, EX_UNAVAILABLE, EX_USAGE
 from localserve.layout import free_port
-from localserve.provider import Provider
+from localserve.provider import HERE, Provider
 from localserve.provision import api_url
 from shared.program import EX_CONFIG, EX_TEMPFAIL
 from tests.flows.command import odmr
@@ -164,6 +167,10 @@ async def test_a_message_as_a_person_sees_it(operator: Operator) -> None:
     assert (await operator.does("queue", "ls", DOMAIN))["messages"] == {"queued": 1}
     data = (await operator.does("message", "ls", "--domain", DOMAIN, "--state", "queued"))["data"]
     message_id = str(data[0]["id"])  # type: ignore[index]
+    traced = await odmr("message", "trace", message_id, **operator.env)
+    assert traced.exit == 0 and re.search(
+        r"^20\S+  \+0\.\d{3} s  message.received  \S+@demo.example$", traced.out, re.MULTILINE
+    )
     shown = await odmr("message", "show", message_id, **operator.env)
     assert shown.exit == 0, shown
     for word in (message_id, "a@remote.example", f"user@{DOMAIN}", "message.received", "timeline"):
@@ -222,7 +229,7 @@ async def test_every_other_exit_code(operator: Operator, tmp_path: Path) -> None
     assert (await odmr("--version")).exit == 0
 
 
-async def test_a_customer_in_one_step_and_what_the_doctor_says_of_it(operator: Operator) -> None:
+async def test_a_customer_in_one_step_and_what_the_doctor_says_of_it(operator: Operator, tmp_path: Path) -> None:
     """The secret once, the file to paste, the zone; then what is wrong, and what to type."""
     first, again = [
         await odmr("quickstart", "quick.example", "--client", "fetchmail", **operator.env) for _ in range(2)
@@ -231,6 +238,10 @@ async def test_a_customer_in_one_step_and_what_the_doctor_says_of_it(operator: O
         assert said.exit == 0, said
         assert "_odmr.quick.example. 3600 IN TXT" in said.out and "poll mx.provider.example protocol ODMR" in said.out
     assert "shown when it was made" in again.out and "shown when it was made" not in first.out
+    said = await odmr("quickstart", "saved.example", "--save", str(tmp_path), **operator.env)
+    assert said.exit == 0 and f"(in {tmp_path}/secret)" in said.out
+    assert (tmp_path / "secret").stat().st_mode & 0o777 == 0o600 and (tmp_path / "secret").read_text() not in said.out
+    assert 'domain = ["saved.example"]' in (tmp_path / "connector.toml").read_text()
     ports = (
         "--smtp",
         f"127.0.0.1:{operator.provider.ports.smtp}",
@@ -250,3 +261,20 @@ async def test_a_customer_in_one_step_and_what_the_doctor_says_of_it(operator: O
     words = await odmr("doctor", "--smtp", f"127.0.0.1:{free_port()}", **operator.env)
     assert words.exit == EX_REFUSED and "no greeting" in words.out and "ok     the API answers" in words.out
     assert f"WRONG  mail for {DOMAIN}: mail waits since" in words.out
+
+
+async def test_a_server_to_try_a_connector_against() -> None:
+    """It prints what it took, and ends when it is told."""
+    port = free_port()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "cli", "sink", "--listen", f"127.0.0.1:{port}", cwd=HERE, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(30):
+            assert await process.stdout.readline() == f"takes mail at 127.0.0.1:{port}\n".encode()
+            await send_all(port, ["seen"], Ledger(), 20)
+            said = (await process.stdout.readline()).decode()
+    finally:
+        process.terminate()
+    assert said.startswith(f"from a@remote.example to user@{DOMAIN}, ") and await process.wait() == 0
