@@ -84,7 +84,7 @@ def _greets(name: str, port: str) -> Finding:
     except (OSError, ValueError, smtplib.SMTPException) as error:
         return Finding(what, f"no greeting: {error}", "is the service up, and the port open?")
     short = f"its certificate lasts {days} days more" if days < LEAST_DAYS else ""
-    return Finding(what, short, "renew it; a service reads it when it starts")
+    return Finding(what, short, "renew it; new files are taken within seconds")
 
 
 def _days_left(certificate: bytes) -> int:

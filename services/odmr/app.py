@@ -67,6 +67,7 @@ async def run(settings: OdmrSettings, stop: asyncio.Event) -> None:
 
     async with admin_port(settings.admin_listen, stop, is_ready):
         await stop.wait()
+    wakeups.wake_all()  # to leave
     for task in running:
         task.cancel()
     await asyncio.gather(*running, return_exceptions=True)

@@ -70,7 +70,9 @@ class Delivery:
         self._sender = SmtpSender(parts.profile.hostname, may_pipeline=not line_a_record)
         self._window = Window()
         self._settler = Settler(parts.spool, lease)
-        self._keeper = Keeper(parts.spool, lease, record.credential_id, record.domains, parts.terms, parts.clock)
+        self._keeper = Keeper(
+            parts.spool, lease, record.credential_id, record.domains, parts.terms, parts.clock, self._wake
+        )
         self._supply = Supply(parts.spool, lease, record.domains, self._keeper, rows)
         self._in_flight: dict[int, list[LeasedRecipient]] = {}
         self._spans: dict[int, Span] = {}
@@ -280,6 +282,10 @@ class Delivery:
         if self._sender.in_flight > in_flight:
             self._window.sent(self._next_key, first.size, self._parts.clock.monotonic())
 
+    def _wake(self, _cause: object = None) -> None:
+        """Ends a rest."""
+        self._mail.set()
+
     def _may_rest(self) -> bool:
         return self._is_live and self._keeper.is_trusted and self._rest_time() > 0
 
@@ -291,18 +297,18 @@ class Delivery:
     async def _rest(self) -> None:
         """Nothing is due: waits for mail, for the end, or until a sign of life is due."""
         self._supply.takes_back_off = False
-        mail = asyncio.create_task(self._mail.wait())
-        ends = [asyncio.create_task(event.wait()) for event in (self._parts.stopping, self._keeper.lost)]
+        reading, is_woken = self._read(), False
+        reading.add_done_callback(self._wake)
         try:
-            done, _ = await asyncio.wait(
-                {mail, *ends, self._read()}, timeout=self._rest_time(), return_when=asyncio.FIRST_COMPLETED
-            )
+            async with asyncio.timeout(self._rest_time()):
+                is_woken = await self._mail.wait()
+        except TimeoutError:
+            pass
         finally:
-            for task in (mail, *ends):
-                task.cancel()
-        if self._reading in done:
+            reading.remove_done_callback(self._wake)
+        if reading.done():
             self._take_data()
-        elif not done and self._may_rest():
+        elif not is_woken and self._may_rest():
             self._sender.noop()
         else:
             self._sender.ask_again()

@@ -2,21 +2,23 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 
 from shared.clock import Clock
 from shared.domain.lease import LeaseTerms
 from shared.domain.names import CredentialId
-from shared.storage.engine import CONNECTION_LOST
 from shared.storage.spool import Lease, LeaseLost, Spool
 
 log = structlog.get_logger()
 
 
 class Keeper:
-    """Renews every third of the lease time. Trust runs from when a renewal was asked for, not from its answer."""
+    """Renews every third of the lease time. Trust runs from when a renewal was asked for, not from its answer.
+
+    `on_lost` is called when the lease is lost for good: it ran out, or its customer, credential or last domain is gone.
+    """
 
     def __init__(
         self,
@@ -26,6 +28,7 @@ class Keeper:
         asked: Sequence[str],
         terms: LeaseTerms,
         clock: Clock,
+        on_lost: Callable[[], None],
     ) -> None:
         self._spool = spool
         self._lease = lease
@@ -35,14 +38,15 @@ class Keeper:
         self._clock = clock
         self._trusted_until = 0.0
         self._domains: frozenset[str] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
-        #: Set when the lease is lost for good: it ran out, or its customer, credential or last domain was taken away.
-        self.lost = asyncio.Event()
+        self._on_lost = on_lost
 
     async def start(self) -> None:
         """Renews once, so that trust has a known beginning, and goes on by itself."""
         await self._renew()
-        self._task = asyncio.create_task(self._run())
+        self._timer = self._loop.call_later(self._terms.renew_every.total_seconds(), self._due)
 
     @property
     def is_trusted(self) -> bool:
@@ -55,23 +59,30 @@ class Keeper:
 
     async def close(self) -> None:
         """Stops renewing."""
+        if self._timer is not None:
+            self._timer.cancel()
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
-    async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(self._terms.renew_every.total_seconds())
-            try:
-                await self._renew()
-            except LeaseLost:
-                log.warning("lease.lost")
-                self._trusted_until = 0.0
-                self.lost.set()
-                return
-            except CONNECTION_LOST as error:
-                log.warning("lease.not_renewed", error=str(error))
+    def _due(self) -> None:
+        """A task only while a renewal is asked for: thousands of sessions do nothing between two."""
+        self._task = asyncio.create_task(self._renew_again())
+
+    async def _renew_again(self) -> None:
+        began = self._loop.time()
+        try:
+            await self._renew()
+        except LeaseLost:
+            log.warning("lease.lost")
+            self._trusted_until = 0.0
+            self._on_lost()
+            return
+        except Exception as error:  # whatever it is, trust ends by itself, and the next renewal may succeed
+            log.warning("lease.not_renewed", error=f"{type(error).__name__}: {error}")
+        self._task = None
+        self._timer = self._loop.call_at(began + self._terms.renew_every.total_seconds(), self._due)
 
     async def _renew(self) -> None:
         asked = self._clock.monotonic()

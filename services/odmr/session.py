@@ -73,6 +73,7 @@ class Session:
         self._identity: Identity | None = None
         self._turning: _Turning | None = None
         self._said_live = False
+        self._has_turned = False
         self._wants_ids = False
 
     async def run(self) -> None:
@@ -83,7 +84,7 @@ class Session:
                 await self._run()
             finally:
                 metrics.SESSIONS_ACTIVE.dec()
-                metrics.SESSIONS.labels("turned" if self._machine.state is State.TURNED else "not_turned").inc()
+                metrics.SESSIONS.labels("turned" if self._has_turned else "not_turned").inc()
 
     async def _run(self) -> None:
         observe.bind(session_id=str(self._id))
@@ -195,10 +196,24 @@ class Session:
                 log.exception("lease.not_closed")  # the rescuer will
 
     async def _deliver(self) -> None:
-        turning, identity = self._turning, self._identity
-        assert turning is not None and identity is not None
+        assert self._identity is not None
         failpoint("odmr.turned")
+        self._has_turned = True
+        delivery, customer_id = self._delivery(self._identity), self._identity.customer_id
+        # What led here is not needed for the hours that a live session may last.
+        self._turning = None
+        del self._machine
+        span = tracing.first(self._id, "odmr.session")
+        try:
+            await delivery.run()
+        finally:
+            tracing.end(span, odmr__customer_id=str(customer_id))
+
+    def _delivery(self, identity: Identity) -> Delivery:
+        turning = self._turning
+        assert turning is not None
         is_live = self._said_live or identity.when_empty == "live"
+        log.info("session.turned", domains=turning.domains, tls=self._stream.is_tls, live=is_live)
         record = TurnedSession(
             self._id,
             identity.customer_id,
@@ -209,8 +224,7 @@ class Session:
             turning.domains,
             is_live,
         )
-        log.info("session.turned", domains=turning.domains, tls=self._stream.is_tls, live=is_live)
-        delivery = Delivery(
+        return Delivery(
             self._stream,
             self._parts,
             record,
@@ -221,11 +235,6 @@ class Session:
             is_live=is_live,
             says_ids=self._wants_ids,
         )
-        span = tracing.first(self._id, "odmr.session")
-        try:
-            await delivery.run()
-        finally:
-            tracing.end(span, odmr__customer_id=str(identity.customer_id))
 
     # --- the line -----------------------------------------------------------------------------------------------------
 

@@ -1,7 +1,6 @@
 """Commits dispositions behind the session's back, in batches, so that the reader of replies never waits for the database."""
 
 import asyncio
-from collections import deque
 from typing import Final
 
 import structlog
@@ -28,19 +27,24 @@ class Settler:
     def __init__(self, spool: Spool, lease: Lease) -> None:
         self._spool = spool
         self._lease = lease
-        self._rows: deque[tuple[RecipientId, Disposition]] = deque()
+        self._rows: list[tuple[RecipientId, Disposition]] = []
         self._unsettled = 0
-        self._more = asyncio.Event()
-        #: Set when the next batch is committed; then there is a new one.
-        self.change = asyncio.Event()
-        self._closing = False
-        self._task = asyncio.create_task(self._run())
+        self._change: asyncio.Event | None = None
+        #: Only while there is something to commit: thousands of sessions have nothing for hours.
+        self._task: asyncio.Task[None] | None = None
 
     def put(self, rows: list[tuple[RecipientId, Disposition]]) -> None:
         """Takes what became of these rows."""
         self._rows.extend(rows)
         self._unsettled += len(rows)
-        self._more.set()
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run())
+
+    @property
+    def change(self) -> asyncio.Event:
+        """Is set when the next batch is committed; then there is a new one."""
+        self._change = self._change or asyncio.Event()
+        return self._change
 
     def has_room(self, in_flight: int) -> bool:
         """Whether another message may be started beside so many rows whose outcome is not known yet."""
@@ -48,20 +52,17 @@ class Settler:
 
     async def close(self) -> None:
         """Commits the rest."""
-        self._closing = True
-        self._more.set()
-        await self._task
+        if self._task is not None:
+            await self._task
 
     async def _run(self) -> None:
-        while self._rows or not self._closing:
-            await self._more.wait()
-            self._more.clear()
-            while self._rows:
-                batch = [self._rows.popleft() for _ in range(min(len(self._rows), MAX_BATCH))]
-                await self._settle(batch)
-                self._unsettled -= len(batch)
-                self.change.set()
-                self.change = asyncio.Event()
+        while self._rows:
+            batch, self._rows = self._rows[:MAX_BATCH], self._rows[MAX_BATCH:]
+            await self._settle(batch)
+            self._unsettled -= len(batch)
+            if self._change is not None:
+                self._change.set()
+                self._change = None
 
     async def _settle(self, batch: list[tuple[RecipientId, Disposition]]) -> None:
         loop = asyncio.get_running_loop()

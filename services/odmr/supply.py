@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from itertools import groupby
 from typing import Final
@@ -34,7 +33,7 @@ class Supply:
         self._lease = lease
         self._domains = domains
         self._keeper = keeper
-        self._rows: deque[LeasedRecipient] = deque(rows)
+        self._rows = list(rows)
         self._contents: dict[MessageId, bytes] = {}
         self._ahead: asyncio.Task[list[LeasedRecipient]] | None = None
         self._is_exhausted = False
@@ -65,8 +64,7 @@ class Supply:
             first = self._rows[0]
             same = next(groupby(self._rows, lambda row: row.message_id))[1]
             group = [row for row, _ in zip(same, range(MAX_RECIPIENTS), strict=False)]
-            for _ in group:
-                self._rows.popleft()
+            del self._rows[: len(group)]
             allowed = [row for row in group if self._keeper.may_start(row.domain)]
             if allowed:
                 return allowed
@@ -76,7 +74,7 @@ class Supply:
 
     def put_back(self, rows: Sequence[LeasedRecipient]) -> None:
         """These come next, in a transaction of their own: the server had enough of them in one (RFC 5321 4.5.3.1.10)."""
-        self._rows.extendleft(reversed(rows))
+        self._rows[:0] = rows
 
     def forget(self, message_id: MessageId) -> None:
         """The content is not needed any more."""

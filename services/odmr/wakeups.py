@@ -34,7 +34,7 @@ class Wakeups:
 
     @contextmanager
     def waiting(self, customer_id: CustomerId) -> Iterator[asyncio.Event]:
-        """An event that is set when mail may have come for this customer; the session clears it."""
+        """An event that is set when mail may have come for this customer, or by `wake_all`; the session clears it."""
         event = asyncio.Event()
         self._waiting[customer_id].add(event)
         try:
@@ -67,6 +67,11 @@ class Wakeups:
                     self._wake(customer_id)
             except Exception as error:
                 log.warning("poll.failed", error=f"{type(error).__name__}: {error}")
+
+    def wake_all(self) -> None:
+        """Something else has changed than mail: each looks for itself."""
+        for customer_id in self._waiting:
+            self._wake(customer_id)
 
     def _wake(self, customer_id: CustomerId) -> None:
         for event in self._waiting.get(customer_id, ()):

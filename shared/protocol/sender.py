@@ -8,7 +8,6 @@ is AFTER_DOT, never a delivery. Security: the server is the customer's and may b
 before the last octet, or lines without end close the session and deliver nothing.
 """
 
-from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
@@ -55,12 +54,13 @@ class SmtpSender:
         self._may_chunk = True
         self._lines = LineBuffer(MAX_REPLY_LINE)
         self._replies = ReplyReader()
-        self._waiting: deque[_Expected] = deque((_Expected(Step.GREETING),))
+        # Lists, of which an empty one is a tenth of a deque: what waits in them is no more than a window of messages.
+        self._waiting = [_Expected(Step.GREETING)]
         self._keywords: dict[str, str] = {}
         self._has_greeted = False
         self._out = bytearray()
-        self._events: deque[SenderEvent] = deque()
-        self._flights: deque[Flight] = deque()
+        self._events: list[SenderEvent] = []
+        self._flights: list[Flight] = []
         self._octets_in_flight = 0
         #: The flight whose content is wanted or being written.
         self._current: Flight | None = None
@@ -153,7 +153,7 @@ class SmtpSender:
                 return Ready()
             else:
                 return NEED_DATA
-        return self._events.popleft()
+        return self._events.pop(0)
 
     # --- what the driver asks -----------------------------------------------------------------------------------------
 
@@ -283,7 +283,7 @@ class SmtpSender:
         if not self._waiting:
             self._end(clean=reply.code == 421, by_421=reply.code == 421, why=f"a reply that nothing asked for: {reply}")
             return
-        expected = self._waiting.popleft()
+        expected = self._waiting.pop(0)
         if reply.code == 421:  # RFC 5321 3.8: the server leaves; what it did not answer it has not done
             if expected.flight is not None:
                 expected.flight.heard(expected.step, expected.recipient, reply)

@@ -5,7 +5,6 @@ same two measures), and as much again so that it is never empty. It starts small
 grows no more.
 """
 
-from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
@@ -31,7 +30,7 @@ class Window:
         self._in_flight: dict[int, _Sent] = {}
         self._acknowledged = 0
         self._round_trip = float("inf")
-        self._rates: deque[float] = deque(maxlen=SAMPLES)
+        self._rates: list[float] = []
 
     def sent(self, key: int, octets: int, now: float) -> None:
         """A message of so many octets was begun."""
@@ -45,5 +44,6 @@ class Window:
         self._acknowledged += sent.octets
         took = max(now - sent.at, 1e-6)
         self._round_trip = min(self._round_trip, took)
-        self._rates.append((self._acknowledged - sent.acknowledged_before) / took)
+        rate = (self._acknowledged - sent.acknowledged_before) / took
+        self._rates = [*self._rates[1 - SAMPLES :], rate]
         self.octets = min(max(START, int(2 * max(self._rates) * self._round_trip)), MOST)

@@ -22,6 +22,7 @@ from tests.flows.command import odmr
 from tests.flows.live import running
 from tests.flows.sender import DOMAIN, Ledger, send_all
 from tests.services.auth.test_issuer import request as signed_request
+from tests.services.outbound.strangers import names
 
 pytestmark = [pytest.mark.xdist_group("dialogues"), pytest.mark.timeout(180)]
 
@@ -52,7 +53,7 @@ class Operator:
 
 @pytest.fixture(scope="module")
 async def operator() -> AsyncIterator[Operator]:
-    async with running() as provider:
+    async with names({}) as dns, running(ODMR_DNS=dns) as provider:
         yield Operator(provider)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import contextlib
+import logging
 import random
 import resource
 import statistics
@@ -13,6 +14,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import asyncpg
+import structlog
 from rich.progress import Progress
 
 from localserve.provider import HERE, Provider
@@ -49,6 +51,7 @@ INSERT INTO domains (id, customer_id, name) SELECT gen_random_uuid(), id, name |
 
 async def idling() -> str:
     """Memory of each, and the time to push to any of them."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     async with running(ODMR_CRAM_MD5="always", ODMR_POLL_SECONDS="10") as provider:
         domains = await _make_customers(provider, SESSIONS)
         pid = provider.child("odmr").pid

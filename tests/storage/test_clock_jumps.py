@@ -34,7 +34,7 @@ async def test_x1_a_jump_ends_no_lease_and_makes_no_mail_old(database_url: str, 
     await accept(pool, customer.message())
     lease = customer.lease()
     await spool.open_lease(lease, timedelta(seconds=30))
-    keeper = Keeper(spool, lease, customer.credential_id, (customer.domain,), LeaseTerms(), clock)
+    keeper = Keeper(spool, lease, customer.credential_id, (customer.domain,), LeaseTerms(), clock, on_lost=lambda: None)
     await keeper.start()
     [row] = await spool.lease(lease, [customer.domain], 10, with_back_off=True)
     assert timedelta(0) <= row.age < timedelta(minutes=1)

@@ -45,7 +45,7 @@ _KINDS = {
 @pytest.mark.fresh_database
 async def test_upgrade_twice_changes_nothing(database_url: str, pool: Pool) -> None:
     await schema.upgrade(database_url)
-    assert await pool.fetchval("SELECT version_num FROM alembic_version") == "0005"
+    assert await pool.fetchval("SELECT version_num FROM alembic_version") == "0006"
 
 
 @pytest.mark.fresh_database
