@@ -27,11 +27,15 @@ def name_of(message: bytes) -> str:
 
 
 def _try(port: int, name: str, ledger: Ledger) -> bool:
+    is_taken = False
     try:
         with smtplib.SMTP("127.0.0.1", port, timeout=15) as smtp:
             ledger.unsure.add(name)
             smtp.sendmail("a@remote.example", [f"user@{DOMAIN}"], content(name))
+            is_taken = True
     except smtplib.SMTPResponseException as error:
+        if is_taken:  # and then QUIT was answered with 421
+            return True
         if not isinstance(
             error, smtplib.SMTPDataError
         ):  # 451 to content: the commit may have happened (RELIABILITY L4, b)
@@ -44,8 +48,8 @@ def _try(port: int, name: str, ledger: Ledger) -> bool:
         ledger.permanent += [f"{name}: {code}" for code, _ in error.recipients.values() if code >= 500]
         return False
     except (OSError, smtplib.SMTPException):
-        return False
-    return True
+        pass
+    return is_taken
 
 
 async def send_all(port: int, names: list[str], ledger: Ledger, seconds: float) -> None:

@@ -27,7 +27,7 @@ ARRIVES = 60.0
 async def restarts() -> str:
     """Each message arrives once, though nobody on this side remembers (no ledger), and no sender hears 5xx."""
     async with running(ODMR_DRAIN_SECONDS=DRAIN, ODMR_POLL_SECONDS="1") as provider, Sink() as sink:
-        connector = await start(provider, sink, command="run", options=("--live", "--every", "0.2", "--ledger", "none"))
+        connector = await start(provider, sink, command="run", options=("--live", "--every", "1", "--ledger", "none"))
         stop, ledgers, slowest = asyncio.Event(), [Ledger() for _ in range(SENDERS)], 0.0
 
         async def send(number: int) -> None:
@@ -54,8 +54,11 @@ async def restarts() -> str:
             await sink.wait_for(len(acked), ARRIVES)
             await settled(provider)
         finally:
-            connector.terminate()
-            await connector.communicate()
+            if connector.returncode is None:
+                connector.terminate()
+            _, said = await connector.communicate()
+            if connector.returncode:
+                console.print(f"the connector ended with {connector.returncode}: {said.decode()[-2000:]}")
     return _judged(acked, ledgers, Counter(name_of(message.content) for message in sink.messages), slowest)
 
 
@@ -71,5 +74,5 @@ def _judged(acked: list[str], ledgers: list[Ledger], got: Counter[str], slowest:
     if lost or twice or permanent:
         raise NotShown(f"{figure}: {(lost + twice + permanent)[:5]}")
     if unsure:
-        figure += f"; {len(unsure)} senders had no answer to a content and sent it again"
+        figure += f"; {len(unsure)} senders were cut off without an answer and sent again"
     return figure
