@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from cli.api import ask, rows
-from client import dns, domains, messages, sessions, webhook_endpoints, whoami
+from client import diagnostics, dns, domains, messages, sessions, webhook_endpoints, whoami
 from client.request import Page, Request
 from shared import VERSION
 
@@ -32,7 +32,9 @@ def look(smtp: str, odmr: str) -> Iterator[Finding]:
     me = ask(whoami.whoami())
     other = "" if me["version"] == VERSION else f"it is version {me['version']}, this command {VERSION}"
     yield Finding("the API answers", other, "use the command of the same version")
-    if me["role"] != "operator":
+    if me["role"] == "operator":
+        yield from _parts()
+    else:
         yield Finding(
             "the key", f"it is a {me['role']}'s and sees only its own", "use the operator's key for the whole"
         )
@@ -42,6 +44,19 @@ def look(smtp: str, odmr: str) -> Iterator[Finding]:
     yield from _domains()
     yield _none(messages.list_messages(state="held", limit=1), "held mail", "odmr message ls --state held")
     yield from _webhooks()
+
+
+def _parts() -> Iterator[Finding]:
+    found = ask(diagnostics.read_diagnostics())
+    has, wanted = found["schema_version"], found["schema_wanted"]
+    why = "" if has == wanted else f"it is {has}, and this version is for {wanted}"
+    yield Finding("the database's schema", why, "odmr db upgrade")
+    why = (
+        ""
+        if found["bus_connected"]
+        else "api has no connection to NATS: nobody can log in, and mail waits for the poll"
+    )
+    yield Finding("the bus", why, "is NATS up, and is ODMR_NATS_URL of api right?")
 
 
 def _domains() -> Iterator[Finding]:

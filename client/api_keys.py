@@ -65,6 +65,7 @@ def create_api_key(
             "webhooks:read",
             "webhooks:write",
             "audit_log:read",
+            "diagnostics:read",
             "api_keys:read",
             "api_keys:write",
         ]

@@ -24,8 +24,8 @@ Writer = Annotated[Principal, Depends(needs("api_keys:write"))]
 Scope = Literal[
     "*", "customers:read", "customers:write", "domains:read", "domains:write", "credentials:read", "credentials:write",
     "messages:read", "messages:write", "messages:content", "sessions:read", "sessions:write", "usage:read", "usage:write",
-    "plans:read", "plans:write", "events:read", "webhooks:read", "webhooks:write", "audit_log:read", "api_keys:read",
-    "api_keys:write",
+    "plans:read", "plans:write", "events:read", "webhooks:read", "webhooks:write", "audit_log:read", "diagnostics:read",
+    "api_keys:read", "api_keys:write",
 ]  # fmt: skip
 #: Characters of a key that stay visible, so that two can be told apart.
 VISIBLE: Final = 12

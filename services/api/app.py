@@ -15,6 +15,7 @@ from services.api import (
     client_configs,
     credentials,
     customers,
+    diagnostics,
     domains,
     errors,
     events,
@@ -47,7 +48,7 @@ log = structlog.get_logger()
 #: Each with its router, in the order of the documentation.
 NOUNS = (
     whoami, plans, provisioning, customers, domains, ownership, queues, credentials, client_configs, messages, sessions,
-    usage, events, webhooks, api_keys,    audit,
+    usage, events, webhooks, api_keys, audit, diagnostics,
 )  # fmt: skip
 
 

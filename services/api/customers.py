@@ -236,7 +236,9 @@ async def read_status(customer_id: str, parts: PartsOf, principal: Reader) -> St
     """Whether it is connected, and what waits for it."""
     customer = await get_customer(parts, principal, customer_id)
     last = await parts.sessions.page(principal, customer.id, None, 1, is_running=None)
-    running = await parts.sessions.page(principal, customer.id, None, 1, is_running=True)
+    running = last if last and last[0].ended_at is None else []
+    if last and not running:  # an older one may go on
+        running = await parts.sessions.page(principal, customer.id, None, 1, is_running=True)
     return StatusOutput(
         state=customer.state,
         is_connected=bool(running),

@@ -10,6 +10,7 @@ from shared.storage.api_keys import ApiKeys
 from shared.storage.audit import AuditLog
 from shared.storage.credentials import CredentialRecords
 from shared.storage.customers import Customers
+from shared.storage.diagnostics import Diagnostics
 from shared.storage.domains import Domains
 from shared.storage.engine import Engine
 from shared.storage.event_log import EventLog
@@ -50,6 +51,7 @@ class Parts:
     keys: ApiKeys
     audit: AuditLog
     idempotency: IdempotencyKeys
+    diagnostics: Diagnostics
     seal: AtRest
     bus: Bus
     clock: Clock
@@ -83,6 +85,7 @@ def parts_on(
         ApiKeys(engine),
         AuditLog(engine),
         IdempotencyKeys(engine),
+        Diagnostics(engine),
         AtRest(seal_key, b"odmr api at rest"),
         bus,
         Clock(),
