@@ -182,6 +182,8 @@ def test_in_production_nothing_may_be_reached_that_is_not_named() -> None:
         [container] = pods("production")[service]["spec"]["containers"]
         opened = {port["port"] for rule in policies[service]["spec"]["ingress"] for port in rule["ports"]}
         assert opened == {port["containerPort"] for port in container["ports"]}, service
+    told = {name for name, one in policies.items() if "4318" in str(one["spec"].get("egress"))}
+    assert told == {"inbound", "odmr"}  # which messages pass
     outside = {
         name for name, one in policies.items()
         for rule in one["spec"].get("egress", []) if "ipBlock" in str(rule.get("to"))

@@ -19,7 +19,7 @@ from localserve.sink import Received, Sink
 from shared.protocol.reply import S250_OK, Reply
 from tests.flows.customer import call, start
 from tests.flows.live import running
-from tests.flows.sender import Ledger, send_all
+from tests.flows.sender import DOMAIN, Ledger, name_of, send_all
 from tests.show.lines import NotShown
 from tests.waiting import lasts
 
@@ -30,7 +30,15 @@ PICTURE = HERE / "docs" / "dashboard.png"
 RECORDED, STEP = 75, 1
 RATE_INTERVAL = "8s"
 COLUMNS = 3
-_UNITS = {"s": "seconds", "bytes": "octets", "reqps": "a second", "ops": "a second", "short": ""}
+_UNITS = {
+    "s": "seconds",
+    "bytes": "octets",
+    "Bps": "octets a second",
+    "cps": "a second",
+    "reqps": "a second",
+    "short": "",
+}
+REFUSED = Reply(554, "5.6.0", ("we do not like it",))
 
 
 async def dashboard() -> str:
@@ -86,12 +94,12 @@ async def _recording(provider: Provider, program: str) -> AsyncIterator[str]:
 
 
 async def _mail(provider: Provider) -> None:
-    """A live customer, one that calls now and then, one that logs in wrongly, a refusal, mail that nobody fetches."""
+    """A live customer, one that calls now and then and one that logs in wrongly, refusals, mail that nobody fetches."""
     ends = time.monotonic() + RECORDED
 
-    def answer(_message: Received) -> Reply:
+    def answer(message: Received) -> Reply:
         sink.messages.clear()
-        return S250_OK
+        return REFUSED if name_of(message.content).startswith("refuse") else S250_OK
 
     sink = Sink(answer)
     async with sink:
@@ -100,6 +108,7 @@ async def _mail(provider: Provider) -> None:
         while time.monotonic() < ends:
             await send_all(provider.ports.smtp, [f"{count}-{i}" for i in range(5 + count % 7)], Ledger(), 30)
             if count % 5 == 0:
+                await send_all(provider.ports.smtp, [f"refuse-{count}"], Ledger(), 30)
                 await call(provider, sink)
                 await call(provider, sink, secret="wrong")  # noqa: S106 - it is to fail
             count += 1
@@ -113,6 +122,7 @@ async def _mail(provider: Provider) -> None:
 async def _requests(provider: Provider) -> None:
     ends = time.monotonic() + RECORDED
     async with client(provider) as api:
+        await api.patch(f"/v1/domains/{DOMAIN}", json={"fail_after_seconds": 0})  # so that a refusal makes a notice
         while time.monotonic() < ends:
             for path in ("/v1/whoami", "/v1/customers", "/v1/messages?limit=20", "/v1/customers/ext:nobody"):
                 await api.get(path)
