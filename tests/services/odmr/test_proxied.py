@@ -1,8 +1,9 @@
 """A customer behind a balancer: its own address is in the session's record and in the throttle, and stays so under STARTTLS."""
 
 import asyncio
-import ssl
 from pathlib import Path
+
+import pytest
 
 from localserve import certificates
 from localserve.layout import Layout, free_port
@@ -15,12 +16,13 @@ from tests.services.odmr.test_after_the_turn import take_one
 CLIENT = "2001:db8::77"
 
 
-async def test_the_session_is_the_customers_and_not_the_balancers(odmr: Factory, tmp_path: Path) -> None:
+@pytest.mark.parametrize("setting", ["odmr_proxy_listen", "odmr_tls_proxy_listen", "odmr_certificate_proxy_listen"])
+async def test_the_session_is_the_customers_and_not_the_balancers(odmr: Factory, tmp_path: Path, setting: str) -> None:
     layout = Layout(tmp_path)
     layout.prepare()
     ca_file, chain, key = certificates.prepare(layout, Clock())
     port = free_port()
-    settings = {"odmr_proxy_listen": f"127.0.0.1:{port}", "proxy_networks": "127.0.0.1/32"}
+    settings = {setting: f"127.0.0.1:{port}", "proxy_networks": "127.0.0.1/32"}
     async with odmr(**settings, tls_certificate=chain, tls_key=key) as provider:
         login = await provider.mint()
         await provider.accept()
@@ -28,10 +30,13 @@ async def test_the_session_is_the_customers_and_not_the_balancers(odmr: Factory,
         writer.write(header(CLIENT, "2001:db8::1"))
         customer = Customer(reader, writer)
         provider.customers.append(customer)
-        assert (await customer.reply()).startswith("220 ")
-        await customer.say("EHLO c.example")
-        assert (await customer.say("STARTTLS")).startswith("220 ")
-        await writer.start_tls(_context(ca_file), server_hostname="localhost")
+        if setting == "odmr_proxy_listen":
+            assert (await customer.reply()).startswith("220 ")
+            await customer.say("EHLO c.example")
+            assert (await customer.say("STARTTLS")).startswith("220 ")
+        await writer.start_tls(client_context(ca_file), server_hostname="localhost")
+        if setting != "odmr_proxy_listen":
+            assert (await customer.reply()).startswith("220 ")
         await provider.authenticate(customer, login)
         assert (await customer.say("ATRN")).startswith("250 ")
         customer.tell("220 c.example")
@@ -51,7 +56,3 @@ async def test_without_its_header_nobody_is_greeted(odmr: Factory) -> None:
         except ConnectionResetError:
             pass
         writer.close()
-
-
-def _context(ca_file: Path) -> ssl.SSLContext:
-    return client_context(ca_file)
