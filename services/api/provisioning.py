@@ -1,6 +1,7 @@
 """POST and PUT /v1/customers: a customer, and in the same call its domains and a credential, as a biller provisions."""
 
-from typing import Annotated
+import re
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Response
 from pydantic import Field
@@ -28,8 +29,11 @@ from shared.storage.customers import Customer
 
 router = APIRouter(prefix="/v1/customers", tags=["customers"], responses=PROBLEMS)
 
-#: `ext:` and the biller's own id.
-ExternalId = Annotated[str, Path(pattern=r"^ext:[^\x00-\x1f\x7f]{1,200}$", examples=["ext:42"])]
+#: `ext:` and the biller's own id, by which a customer may be made.
+_EXTERNAL: Final = re.compile(r"ext:[^\x00-\x1f\x7f]{1,200}")
+CustomerPath = Annotated[
+    str, Path(examples=["ext:42"], description="`ext:` and your own id; or the id of one that is there")
+]
 
 
 class CustomerUpsert(Input):
@@ -72,12 +76,13 @@ async def create_customer(body: CustomerInput, parts: PartsOf, principal: Writer
 
 @router.put("/{customer_id}", responses={201: {"model": ProvisionedCustomer, "description": "It was made"}})
 async def upsert_customer(
-    customer_id: ExternalId, body: CustomerUpsert, parts: PartsOf, principal: Writer, response: Response
+    customer_id: CustomerPath, body: CustomerUpsert, parts: PartsOf, principal: Writer, response: Response
 ) -> ProvisionedCustomer:
     """Makes the customer, or makes it what the body says. Twice is as once, and what was left half done is completed."""
     check_may_change(principal)
     external_id = customer_id.removeprefix("ext:")
-    if await parts.customers.find_external(principal, external_id) is None:
+    may_make = _EXTERNAL.fullmatch(customer_id) is not None
+    if may_make and await parts.customers.find_external(principal, external_id) is None:
         response.status_code = 201
         customer = await _create(parts, principal, body, external_id)
     else:

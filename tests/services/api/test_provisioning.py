@@ -46,3 +46,11 @@ async def test_each_part_needs_its_own_scope(api: Api) -> None:
         assert refused.json()["code"] == "scope_missing"
         assert (await few.get(FARM)).status_code == 404
     assert (await few.post("/v1/customers", json={"name": "Farm", "external_id": "42"})).status_code == 201
+
+
+async def test_put_by_the_id_of_one_that_is_there_changes_it_and_no_other_name_makes_one(api: Api) -> None:
+    made = (await api.operator.put(FARM, json=WHOLE)).json()
+    answer = await api.operator.put(f"/v1/customers/{made['id']}", json={"name": "Barn"})
+    assert (answer.status_code, answer.json()["name"], answer.json()["external_id"]) == (200, "Barn", "42")
+    for nobody in ("cus_" + "0" * 26, "farm", "ext:", "ext:a%01b", "ext:" + "x" * 201):
+        assert (await api.operator.put(f"/v1/customers/{nobody}", json={"name": "Barn"})).status_code == 404, nobody
