@@ -27,6 +27,20 @@ CALM = 0.1
 #: Messages of which no wake-up tells, when nothing comes after them.
 LAST = 40
 LEASE = 4.0
+#: What is not over, and why a sweep or the notifier may not have it; who holds a lock of the sweeps.
+WAITS = """
+SELECT r.domain, r.state, count(*) AS rows, max(r.attempts) AS attempts, max(r.lost_leases) AS lost,
+    max(r.next_at) - now() AS due, max(r.last_reply) AS reply, max(l.leased_until) - now() AS leased_for,
+    max(now() - s.started_at) AS session_since, bool_or(r.is_dsn_due) AS is_dsn_due, max(now() - r.settled_at) AS settled,
+    count(m.id) AS messages, count(n.recipient_id) AS told, min(r.id::text) AS recipient
+FROM recipients r LEFT JOIN leases l ON l.id = r.lease_id LEFT JOIN sessions s ON s.id = l.session_id
+    LEFT JOIN messages m ON m.id = r.message_id LEFT JOIN notices n ON n.recipient_id = r.id
+WHERE r.state IN ('queued', 'leased', 'failed') OR r.settled_at < now() - interval '10 seconds' GROUP BY r.domain, r.state
+"""
+LOCKS = """
+SELECT k.objid AS lock, a.state AS holder, now() - a.xact_start AS since, left(a.query, 60) AS query
+FROM pg_locks k JOIN pg_stat_activity a USING (pid) WHERE k.locktype = 'advisory'
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,16 +187,13 @@ class _World:
         """For whoever reads of it: which rows, and who has them."""
         connection = await asyncpg.connect(self._provider.database_url)
         try:
-            rows = await connection.fetch(
-                "SELECT r.domain, r.state, count(*) AS rows, max(r.attempts) AS attempts, max(r.lost_leases) AS lost, "
-                "max(r.next_at) - now() AS due, max(r.last_reply) AS reply, max(l.leased_until) - now() AS leased_for, "
-                "max(now() - s.started_at) AS session_since FROM recipients r LEFT JOIN leases l ON l.id = r.lease_id "
-                "LEFT JOIN sessions s ON s.id = l.session_id "
-                "WHERE r.state IN ('queued', 'leased', 'failed') GROUP BY r.domain, r.state"
-            )
-            return "; ".join(" ".join(f"{name}={value}" for name, value in row.items()) for row in rows)
+            rows = [*await connection.fetch(WAITS), *await connection.fetch(LOCKS)]
         finally:
             await connection.close()
+        words = [" ".join(f"{name}={value}" for name, value in row.items() if value is not None) for row in rows]
+        said = self._provider.layout.log("outbound").read_text().splitlines()
+        words += [line for line in said if "failed" in line or "broken" in line or "impossible" in line][-3:]
+        return "; ".join(words)
 
     async def _evidence(self) -> Evidence:
         async with client(self._provider) as api:
