@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from cli.api import ask
+from cli.api import EX_NOINPUT, ask
 from client import credentials, customers, dns
 
 #: What a client's own file is called where it is saved.
@@ -19,6 +19,9 @@ FILES: Final = {
 def quickstart(domain: str, name: str, client: str, save: Path | None) -> None:
     """Makes customer `ext:DOMAIN` with the domain and a credential, and prints what comes next. Twice is as once, but that
     the secret is shown once. Where it is to be saved, it is not shown at all."""
+    if save is not None and not save.is_dir():  # before a secret is made that is told once
+        sys.stderr.write(f"{save} is no folder: make it first\n")
+        raise SystemExit(EX_NOINPUT)
     made = ask(customers.upsert_customer(f"ext:{domain}", name=name or domain, domains=[domain], credential=True))
     credential = made["credential"]
     known = credential or ask(credentials.list_credentials(customer_id=made["id"], limit=1))["data"][0]
@@ -45,5 +48,6 @@ def quickstart(domain: str, name: str, client: str, save: Path | None) -> None:
 
 
 def _write_private(path: Path, content: bytes) -> None:
-    path.touch(0o600)
+    path.touch()
+    path.chmod(0o600)
     path.write_bytes(content)

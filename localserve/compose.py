@@ -65,7 +65,9 @@ def _key(path: Path, name: str, told: Mapping[str, str]) -> None:
 def _once(path: Path, value: str) -> str:
     """The value that the file has, or from now on has. Its volume is what keeps it from others."""
     if not path.is_file():
-        path.write_text(value)
+        draft = path.with_name(f"{path.name}.new")  # a machine that stops here leaves no half of a key
+        draft.write_text(value)
+        draft.replace(path)
     return path.read_text()
 
 

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import signal
 import socket
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -258,8 +259,12 @@ class _Dialogue:
 async def print_for_ever(listen: str) -> int:
     """A server that says what it took, a line each, until SIGTERM."""
     host, _, port = listen.rpartition(":")
-    sink = Sink(_print, host=host.strip("[]"), port=int(port))
-    await sink.start()
+    try:
+        sink = Sink(_print, host=host.strip("[]"), port=int(port))
+        await sink.start()
+    except (OSError, ValueError):
+        print(f"{listen} cannot be listened at: write HOST:PORT of a port that is free", file=sys.stderr)
+        return 1
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)

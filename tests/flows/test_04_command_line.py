@@ -239,6 +239,8 @@ async def test_a_customer_in_one_step_and_what_the_doctor_says_of_it(operator: O
         assert said.exit == 0, said
         assert "_odmr.quick.example. 3600 IN TXT" in said.out and "poll mx.provider.example protocol ODMR" in said.out
     assert "shown when it was made" in again.out and "shown when it was made" not in first.out
+    said = await odmr("quickstart", "saved.example", "--save", str(tmp_path / "no"), **operator.env)
+    assert (said.exit, said.err) == (EX_NOINPUT, f"{tmp_path / 'no'} is no folder: make it first\n")
     said = await odmr("quickstart", "saved.example", "--save", str(tmp_path), **operator.env)
     assert said.exit == 0 and f"(in {tmp_path}/secret)" in said.out
     assert (tmp_path / "secret").stat().st_mode & 0o777 == 0o600 and (tmp_path / "secret").read_text() not in said.out
@@ -279,3 +281,9 @@ async def test_a_server_to_try_a_connector_against() -> None:
     finally:
         process.terminate()
     assert said.startswith(f"from a@remote.example to user@{DOMAIN}, ") and await process.wait() == 0
+    for wrong in ("nowhere", "192.0.2.1:2525"):
+        refused = await odmr("sink", "--listen", wrong)
+        assert (refused.exit, refused.err) == (
+            1,
+            f"{wrong} cannot be listened at: write HOST:PORT of a port that is free\n",
+        )
