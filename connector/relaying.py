@@ -83,8 +83,8 @@ class _Relaying:
                 case RelayEnded(why, clean, by_421):
                     return await self._ended(why, clean=clean, by_421=by_421)
                 case Waiting():
-                    await self._flush()
-                    await self._wait()
+                    if await self._flush():
+                        await self._wait()
                 case event:
                     assert_never(event)
 
@@ -105,8 +105,8 @@ class _Relaying:
     def _outcome(self, exit_code: Exit, text: str, batch: int = 0) -> Outcome:
         return Outcome(exit_code, text, self._octets_out, self._octets_in, batch)
 
-    async def _flush(self) -> None:
-        """Writes what may be written now."""
+    async def _flush(self) -> bool:
+        """Writes what may be written now. False when that finds the provider gone: the machine has its say to it first."""
         if self._to_server:
             data = bytes(self._to_server)
             self._to_server.clear()
@@ -121,6 +121,8 @@ class _Relaying:
                 self._octets_out += len(due)
             except OSError as error:
                 self._breaks(error)
+                return False
+        return True
 
     def _remember(self) -> None:
         """One fsync for all that has gathered while the last one ran."""

@@ -1,1 +1,1 @@
-"""outbound: runs the sweeps of the spool. Delivery status notifications to the internet come here; none is sent yet."""
+"""outbound: what time does to the spool, and the notices that senders are owed, sent to their own servers."""

@@ -135,7 +135,7 @@ class _World:
             await sending
         tell("the rest", done, len(plan.faults))
         await generator.send(until=lambda: generator.acked >= plan.messages)
-        await self._is_quiet(plan.recovery)  # who still fetches would find the last mail without being told
+        late = await self._not_quiet("the last fault")  # who still fetches would find the last mail without being told
         for server in self._servers:
             server.cut = None
         generator.cut = ""
@@ -144,13 +144,9 @@ class _World:
         enough = generator.acked + LAST
         await generator.send(until=lambda: generator.acked >= enough)
         await losing
-        last = (
-            []
-            if await self._is_quiet(plan.recovery)
-            else [Violation("L8", f"not quiet {plan.recovery:.0f} s after it: {await self._what_waits()}")]
-        )
+        late += await self._not_quiet("the wake-ups that were lost")
         await self._end_connectors()
-        violations = [*check(await self._evidence()), *last, *await self._left_behind()]
+        violations = [*check(await self._evidence()), *late, *await self._left_behind()]
         return Result(
             generator.acked, dict(faults.hits), faults.missed, self._copies(), len(provider.outbox.messages),
             time.monotonic() - began, violations,
@@ -169,8 +165,14 @@ class _World:
             await asyncio.gather(*(child.stop() for child in customer.children))
             customer.children.clear()
 
+    async def _not_quiet(self, since: str) -> list[Violation]:
+        """L8: in time nothing waits for a customer or, of notices, for a sender."""
+        seconds = self._plan.recovery
+        if await self._is_quiet(seconds):
+            return []
+        return [Violation("L8", f"not quiet {seconds:.0f} s after {since}: {await self._what_waits()}")]
+
     async def _is_quiet(self, seconds: float) -> bool:
-        """Nothing waits for a customer or, of notices, for a sender."""
         deadline = time.monotonic() + seconds
         async with client(self._provider) as api:
             while time.monotonic() < deadline:

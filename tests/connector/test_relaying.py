@@ -17,7 +17,7 @@ from connector.ledger import Ledger
 from connector.outcome import Exit
 from connector.relaying import relay
 from localserve.sink import Sink
-from shared.tls import connect
+from shared.tls import Stream, connect
 from tests.connector.test_exits import scripted
 from tests.waiting import until
 
@@ -86,6 +86,20 @@ async def test_r107_the_last_word_is_remembered_when_an_earlier_250_finds_the_li
             outcome = await relay(Line(stream, b""), local, ledger, lambda _domain: True)
     assert outcome.exit is Exit.CUT and ledger.has("1", "u@c.example") and ledger.has("2", "u@c.example")
     ledger.close()
+
+
+async def test_a_line_that_a_write_finds_broken_is_over_at_once(tmp_path: Path) -> None:
+    """Between two messages the local server has no last word to wait for; the next call would come a minute late."""
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    ledger = Ledger(tmp_path / "x")
+    async with Sink() as sink:
+        local = await probe(Address("127.0.0.1", sink.port))
+        assert isinstance(local, LocalServer)
+        async with asyncio.timeout(10):
+            outcome = await relay(Line(Stream(ours), b""), local, ledger, lambda _domain: True)
+    ledger.close()
+    assert outcome.exit is Exit.CUT and "the line broke" in outcome.text
 
 
 async def _known(ledger: Ledger, message_id: str) -> bool:

@@ -52,14 +52,15 @@ async def the_matrix() -> str:
 async def every_cut() -> str:
     """Each octet, both ways, three ways of breaking, with a ledger and without."""
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-s", "tests/services/odmr/every_byte.py"],
+        [sys.executable, "-m", "pytest", "-s", "--tb=short", "tests/services/odmr/every_byte.py"],
         cwd=HERE,
         capture_output=True,
         text=True,
     )
     figures = re.findall(r"^\.?(\w+, with(?:out)? a ledger: .*)$", done.stdout, re.MULTILINE)
     if done.returncode or len(figures) != 6:
-        raise NotShown(done.stdout[-600:])
+        wrong = [line[2:].strip() for line in done.stdout.splitlines() if line.startswith("E  ")]
+        raise NotShown("; ".join(wrong) or done.stdout[-600:])
     return "; ".join(figures)
 
 
