@@ -1,5 +1,6 @@
 """`make show-4`: the HTTP API that a billing system integrates in an afternoon."""
 
+import asyncio
 import tempfile
 from pathlib import Path
 
@@ -15,6 +16,14 @@ from tests.show.tenants import times
 
 SETTINGS = {"ODMR_API_REQUESTS_PER_SECOND": "0", "ODMR_WEBHOOK_ALLOW": "127.0.0.1:1"}
 EXAMPLES = 1_000
+#: A run keeps one core busy, so that three go side by side: what only reads and what changes, each with all its examples; and
+#: fewer of all, where one operation's answer is the next one's question.
+FUZZING = ("--phases", "examples,coverage,fuzzing")
+RUNS = {
+    "reading": (EXAMPLES, (*FUZZING, "--include-method", "GET")),
+    "changing": (EXAMPLES, (*FUZZING, "--exclude-method", "GET")),
+    "linked": (100, ()),
+}
 #: What DESCRIBED takes at most, in seconds.
 MOST = 3_000
 MESSAGES = 1_000
@@ -25,12 +34,21 @@ async def described() -> str:
     with tempfile.TemporaryDirectory() as folder:
         async with names({}) as dns, running(**SETTINGS, ODMR_DNS=dns) as provider:
             await send_all(provider.ports.smtp, ["one", "two"], Ledger(), 20)
-            result = await describe(provider, Path(folder), EXAMPLES, 1, MOST)
-    if result.failures or len(result.silent) > result.operations / 10:
-        raise NotShown(
-            f"{result.failures} failures in {result.cases:,} requests; silent: {sorted(result.silent)} {result.text[-1500:]}"
-        )
-    return f"{result.cases:,} requests to {result.operations} operations: no failure; {result.operations - len(result.silent)} answered 2xx"
+            async with asyncio.TaskGroup() as runs:
+                tasks = []
+                for name, (examples, only) in RUNS.items():
+                    own = Path(folder) / name
+                    own.mkdir()
+                    tasks.append(runs.create_task(describe(provider, own, examples, 1, MOST, only)))
+    results = [task.result() for task in tasks]
+    cases, failures = sum(one.cases for one in results), sum(one.failures for one in results)
+    silent = frozenset.intersection(*(one.silent for one in results))
+    operations = results[0].operations
+    if failures or len(silent) > operations / 10:
+        said = " ".join(one.text[-1500:] for one in results if one.failures)
+        raise NotShown(f"{failures} failures in {cases:,} requests; silent: {sorted(silent)} {said}")
+    linked = RUNS["linked"][0]
+    return f"{cases:,} requests to {operations} operations, {EXAMPLES:,} examples each and {linked} more with links followed: no failure; {operations - len(silent)} answered 2xx"
 
 
 async def tenancy() -> str:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,14 +31,17 @@ class Described:
     text: str
 
 
-async def describe(provider: Provider, folder: Path, examples: int, seed: int, seconds: float) -> Described:
-    """Every check on every operation with an operator's key, links followed. The same seed asks the same."""
+async def describe(
+    provider: Provider, folder: Path, examples: int, seed: int, seconds: float, only: Sequence[str] = ()
+) -> Described:
+    """Every check on every operation with an operator's key, links followed. The same seed asks the same. `only` are options
+    that leave something out."""
     (folder / "schemathesis.toml").write_text(CONFIGURATION)
     words = [
         str(Path(sys.executable).with_name("schemathesis")), "--config-file", str(folder / "schemathesis.toml"), "run",
         f"http://127.0.0.1:{provider.ports.api}/openapi.json", "-H", f"Authorization: Bearer {provider.secrets.api_key}",
         "--checks", "all", "--max-examples", str(examples), "--seed", str(seed), "--continue-on-failure",
-        "--report", "har", "--report-dir", str(folder), "--no-color", "--exclude-path", ENDLESS,
+        "--report", "har", "--report-dir", str(folder), "--no-color", "--exclude-path", ENDLESS, *only,
     ]  # fmt: skip
     process = await asyncio.create_subprocess_exec(
         *words, cwd=folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
@@ -56,7 +60,8 @@ async def describe(provider: Provider, folder: Path, examples: int, seed: int, s
     silent = operations - _answered(folder, list(paths))
     cases, failures = (re.search(pattern, text) for pattern in (r"(\d+) generated", r"generated, (\d+) found"))
     assert cases is not None, text[-2_000:]
-    return Described(int(cases[1]), int(failures[1]) if failures else 0, len(operations), frozenset(silent), text)
+    found = int(failures[1]) if failures else int(process.returncode != 0)
+    return Described(int(cases[1]), found, len(operations), frozenset(silent), text)
 
 
 def _answered(folder: Path, paths: list[str]) -> set[str]:
