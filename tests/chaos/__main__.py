@@ -5,21 +5,22 @@ import asyncio
 import json
 import logging
 import re
-import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from tests.chaos.cuts import cut_everywhere
 from tests.chaos.defects import DEFECTS, Defect, found
 from tests.chaos.faults import DEPENDENCIES, MOMENTS, make_plan
 from tests.chaos.run import Plan, Result, run
 
 console = Console()
 #: What line 1 of the issue asks for; kills beyond 200, since one that missed does not count.
-MESSAGES, KILLS, FAULTS, RESTARTS = 20_000, 216, 40, 20
+MESSAGES, KILLS, FAULTS, RESTARTS = 20_000, 209, 40, 20
 #: The short plan that a defect runs under: each thing that may show one, once or twice.
 SHORT = [
     "kill inbound.before_commit", "connector killed", "kill odmr.data", "kill odmr.before_settle", "nats frozen", "connector killed",
@@ -64,14 +65,10 @@ def main() -> int:
         failed += len(missed)
         summary.append(f"{len(wanted) - len(missed)} of {len(wanted)} seeded defects found")
     if not (said.no_cuts or said.only_defects):
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-s", "tests/services/odmr/every_byte.py"],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        counts = [int(number) for number in re.findall(r"a ledger: (\d+) cuts", done.stdout)]
-        failed += done.returncode
-        summary.append(f"{sum(counts):,} cuts of a session of three messages" if counts else done.stdout[-300:])
+        done, figures = cut_everywhere()
+        counts = [int(number) for number in re.findall(r"a ledger: (\d+) cuts", figures)]
+        failed += not done
+        summary.append(f"{sum(counts):,} cuts of a session of three messages" if done else figures)
     print(("chaos: " if not failed else "chaos FAILED: ") + "; ".join(summary))
     return 1 if failed else 0
 
@@ -101,16 +98,19 @@ def _in_words(result: Result, plan: Plan) -> str:
 
 
 def _defects(wanted: list[Defect]) -> list[str]:
-    missed = []
-    for defect in wanted:
+    """Two at a time, since a run mostly waits; one that shows by chance alone has the machine to itself."""
+
+    def look(defect: Defect) -> str:
         began = time.monotonic()
         rules = found(defect)
-        print(
-            f"  {defect.what:<40} {time.monotonic() - began:4.0f} s  {rules[0] if rules else 'NOT FOUND'}", flush=True
-        )
-        if not rules:
-            missed.append(defect.what)
-    return missed
+        words = rules[0] if rules else "NOT FOUND"
+        print(f"  {defect.what:<40} {time.monotonic() - began:4.0f} s  {words}", flush=True)
+        return "" if rules else defect.what
+
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        missed = list(pool.map(look, [defect for defect in wanted if not defect.needs_quiet]))
+    missed += [look(defect) for defect in wanted if defect.needs_quiet]
+    return [what for what in missed if what]
 
 
 if __name__ == "__main__":
