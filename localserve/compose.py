@@ -5,6 +5,7 @@ mounts its own volume only, so that nobody but auth has the key that opens secre
 """
 
 import json
+import os
 import secrets
 import shutil
 from collections.abc import Mapping
@@ -66,7 +67,10 @@ def _once(path: Path, value: str) -> str:
     """The value that the file has, or from now on has. Its volume is what keeps it from others."""
     if not path.is_file():
         draft = path.with_name(f"{path.name}.new")  # a machine that stops here leaves no half of a key
-        draft.write_text(value)
+        with draft.open("w") as file:
+            file.write(value)
+            file.flush()
+            os.fsync(file.fileno())  # else the name may outlive a power cut that the octets do not
         draft.replace(path)
     return path.read_text()
 
