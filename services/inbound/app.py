@@ -51,6 +51,7 @@ async def run(settings: InboundSettings, stop: asyncio.Event) -> None:
         clock=clock,
         connections=connections,
         tls=certificate.context() if certificate is not None else None,
+        takes_bare_line_ends=settings.bare_line_ends == "normalize",
         postmaster=settings.postmaster_path,
         space=space,
     )

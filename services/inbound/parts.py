@@ -102,6 +102,8 @@ class Parts:
     connections: Connections
     tls: ssl.SSLContext | None = None
     checks: tuple[Check, ...] = ()
+    #: Content with a CR or LF alone is taken, each of them as CR LF.
+    takes_bare_line_ends: bool = True
     #: Who gets mail for the bare <postmaster>.
     postmaster: Path | None = None
     space: Space = field(default_factory=Space)

@@ -245,19 +245,19 @@ class InboundConnection(Line):
             await self._refuse(r.S503_RCPT_FIRST, "DATA before RCPT")
             return
         await self._say(r.S354_GO_AHEAD)
-        if await self._take_content(transaction):
+        reader = ContentReader()
+        if await self._take_content(transaction, reader):
             self._transaction = None
             with metrics.INBOUND_STORE.time():
-                reply = await transaction.accept()
+                reply = await transaction.accept(has_bare_line_ends=reader.has_bare_line_ends)
             metrics.INBOUND_MESSAGES.labels(_result(reply)).inc()
             await self._say(reply)
             await self._flush()
             transaction.answered(reply)
 
-    async def _take_content(self, transaction: Transaction) -> bool:
+    async def _take_content(self, transaction: Transaction, reader: ContentReader) -> bool:
         """Reads to the end of data. A sender that is far over the limit, or falls asleep, is cut off."""
         await transaction.begin_content()
-        reader = ContentReader()
         data = self._lines.take_rest()
         began, received = self._parts.clock.monotonic(), 0
         while True:

@@ -33,6 +33,8 @@ class InboundSettings(TracedSettings):
     proxy_networks: ProxyNetworks = ""
     #: Octets of one message, told by SIZE.
     max_message_bytes: int = Field(default=MAX_MESSAGE, ge=64 * 1024, le=1 << 31)
+    #: What becomes of content with a CR or LF alone, as which smuggled messages come (CVE-2023-51764): made CR LF, or 550.
+    bare_line_ends: Literal["normalize", "reject"] = "normalize"
     #: Who gets mail for the bare <postmaster>, which every server must take (RFC 5321 4.5.1); it is refused while empty.
     postmaster: Annotated[str, AfterValidator(_is_mailbox)] = ""
     #: Whether mail is taken only for domains whose DNS showed that they are their customer's.

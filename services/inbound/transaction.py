@@ -115,9 +115,11 @@ class Transaction:
         if piece:
             await self._content.add(piece)
 
-    async def accept(self) -> Reply:
+    async def accept(self, *, has_bare_line_ends: bool) -> Reply:
         """The reply to the content: 250 when it is durable, else why not."""
         refusal = self._refusal() or await self._checked()
+        if has_bare_line_ends and not self._parts.takes_bare_line_ends:
+            refusal = refusal or r.S550_BARE_LINE_END
         if refusal is not None:
             await self._content.drop()
             return refusal

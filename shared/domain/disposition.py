@@ -13,7 +13,10 @@ from shared.protocol.events import Outcome, Stage
 
 #: How long after its arrival a message is queued on although the customer's server refuses the envelope with a 5xx.
 DEFAULT_FAIL_AFTER: Final = timedelta(hours=4)
-#: How often our own code may fail on a message that is sent alone, before it is held. DESIGN, decided 13.
+#: After so many losses of its lease, or faults of our own code, a message is a suspect and is sent alone: the first may be
+#: another's, of all that one process had in its hands when it died.
+SUSPECT_FROM: Final = 2
+#: After so many it is held when one more comes: then it was alone, twice. Decision 16.
 MAX_FAULTS: Final = 3
 #: Refusals that follow from an earlier one or from a misunderstanding, and say nothing of the message.
 CONSEQUENCES: Final = frozenset({500, 502, 503})
@@ -58,7 +61,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """Our own code failed on it: tried again alone, and held for an operator after MAX_FAULTS more."""
+    """Our own code failed on it: tried again, from the second time on alone, and held for an operator in the end."""
 
     reason: str
 

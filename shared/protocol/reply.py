@@ -115,6 +115,7 @@ S535_DENIED: Final = _say(535, "5.7.8", "Authentication credentials invalid")  #
 S550_SUSPENDED: Final = _say(550, "5.2.1", "Mail for that domain is not taken")
 S550_UNKNOWN_RECIPIENT: Final = _say(550, "5.1.1", "No such recipient here")  # RFC 5321 4.2.3
 S550_NO_RELAY: Final = _say(550, "5.7.1", "We do not take mail for that domain")
+S550_BARE_LINE_END: Final = _say(550, "5.5.2", "Content has a CR or LF alone; end each line with CR LF")
 S552_TOO_BIG: Final = _say(552, "5.3.4", "Message is over the size limit")  # RFC 1870 6.1
 S554_LOOP: Final = _say(554, "5.4.6", "Too many hops, the mail loops")  # RFC 5321 6.3
 S554_HEADER_TOO_BIG: Final = _say(554, "5.6.0", "Header section is over the size limit")

@@ -82,6 +82,13 @@ async def engine_answers(engine: AsyncEngine) -> bool:
         return bool((await connection.execute(text("SELECT true"))).scalar())
 
 
+async def _keep(_connection: object) -> None:
+    """Sets a released connection back: by nothing, where asyncpg has the server do RESET ALL and more behind each statement.
+
+    No statement of the spool's changes a session, and its locks are a transaction's, which asyncpg itself ends.
+    """
+
+
 async def create_pool(database_url: str, *, size: int = 8) -> Pool:
     """For the spool. Raises UnsafeDatabase, OSError or asyncpg's errors when there is no server to trust."""
     pool = await asyncpg.create_pool(
@@ -91,6 +98,7 @@ async def create_pool(database_url: str, *, size: int = 8) -> Pool:
         timeout=CONNECT_TIMEOUT,
         command_timeout=STATEMENT_TIMEOUT,
         server_settings={"jit": "off", "timezone": "UTC"},
+        reset=_keep,
     )
     try:
         for name, safe in _PROMISES.items():

@@ -2,9 +2,30 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from shared.domain.names import CustomerId, DomainId, DomainName
 from shared.storage.engine import Pool
+from shared.storage.gathering import Gathered
+
+#: Recipients that one statement looks for.
+MOST: Final = 200
+
+#: For each name and local part that are hosted, and the position at which they were asked for. RFC 5321 4.5.1: postmaster is
+#: known everywhere.
+_FIND: Final = """
+SELECT a.position, d.id, d.customer_id, d.name, d.max_messages, d.max_bytes, p.max_messages AS plan_max_messages,
+    p.max_bytes AS plan_max_bytes, p.max_message_bytes AS plan_max_message_bytes,
+    p.max_messages_per_hour AS plan_max_per_hour, c.receiving, lower(a.local_part) = 'postmaster' OR (
+        (d.unknown_recipients = 'accept' OR EXISTS (
+            SELECT FROM domain_recipients r WHERE r.domain_id = d.id AND r.local_part = lower(a.local_part)))
+        AND NOT EXISTS (SELECT FROM refused_recipients f
+            WHERE f.domain_id = d.id AND f.local_part = lower(a.local_part) AND f.until > now())
+    ) AS knows
+FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS a(name, local_part, position) JOIN domains d ON d.name = lower(a.name)
+    JOIN customers c ON c.id = d.customer_id LEFT JOIN plans p ON p.id = c.plan_id
+WHERE c.state <> 'terminated' AND (NOT $3 OR d.verified_at IS NOT NULL)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,28 +56,22 @@ class HostedDomains:
     def __init__(self, pool: Pool, *, only_verified: bool = False) -> None:
         self._pool = pool
         self._only_verified = only_verified
+        self._gathered = Gathered(self._find, most=MOST)
 
     async def find(self, name: str, local_part: str) -> HostedDomain | None:
-        """The domain, or None when we do not host it, its customer is terminated, or it must be verified and is not.
+        """The domain, or None when we do not host it, its customer is terminated, or it must be verified and is not."""
+        return await self._gathered.answer((name, local_part))
 
-        RFC 5321 4.5.1: postmaster is known everywhere.
-        """
-        row = await self._pool.fetchrow(
-            "SELECT d.id, d.customer_id, d.name, d.max_messages, d.max_bytes, p.max_messages AS plan_max_messages, "
-            "p.max_bytes AS plan_max_bytes, p.max_message_bytes AS plan_max_message_bytes, "
-            "p.max_messages_per_hour AS plan_max_per_hour, c.receiving, lower($2) = 'postmaster' OR ("
-            "(d.unknown_recipients = 'accept' OR EXISTS "
-            "(SELECT FROM domain_recipients r WHERE r.domain_id = d.id AND r.local_part = lower($2))) AND NOT EXISTS "
-            "(SELECT FROM refused_recipients f WHERE f.domain_id = d.id AND f.local_part = lower($2) AND f.until > now())"
-            ") AS knows "
-            "FROM domains d JOIN customers c ON c.id = d.customer_id LEFT JOIN plans p ON p.id = c.plan_id "
-            "WHERE d.name = lower($1) AND c.state <> 'terminated' "
-            "AND (NOT $3 OR d.verified_at IS NOT NULL)",
-            name,
-            local_part,
-            self._only_verified,
+    async def _find(self, asked: Sequence[tuple[str, str]]) -> list[HostedDomain | None]:
+        rows = await self._pool.fetch(
+            _FIND, [name for name, _ in asked], [local_part for _, local_part in asked], self._only_verified
         )
-        return HostedDomain(**dict(row)) if row else None
+        found: list[HostedDomain | None] = [None] * len(asked)
+        for row in rows:
+            columns = dict(row)
+            position = columns.pop("position")
+            found[position - 1] = HostedDomain(**columns)
+        return found
 
     async def domains_of(self, customer_id: CustomerId) -> list[DomainId]:
         """Every domain of a customer."""

@@ -1,11 +1,12 @@
 """Renewals of leases, those of a whole process in one statement: 10,000 sessions that wait ask a thousand times a second."""
 
-import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
 from shared.storage.engine import Pool
+from shared.storage.gathering import Gathered
 
 #: Seconds in which renewals gather; the shortest lease that a setting allows is 25 of them.
 GATHER: Final = 0.02
@@ -13,7 +14,7 @@ GATHER: Final = 0.02
 MOST: Final = 500
 
 #: Renews those that still stand, and that no operator has ended, and whose customer and credential do; gives the customer's
-#: domains. Locks in one order, so that two processes do not wait for one another.
+#: domains. Locks in one order, so that two statements do not wait for one another.
 _RENEW: Final = """
 UPDATE leases l SET leased_until = now() + make_interval(secs => a.seconds)
 FROM (
@@ -29,11 +30,10 @@ RETURNING l.id, (SELECT array_agg(d.name) FROM domains d WHERE d.customer_id = a
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _Renewal:
     lease_id: UUID
     seconds: float
     credential_id: UUID
-    answer: "asyncio.Future[frozenset[str] | None]"
 
 
 class Renewals:
@@ -41,37 +41,21 @@ class Renewals:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._asked: list[_Asked] = []
-        self._running: asyncio.Task[None] | None = None
+        self._gathered = Gathered(self._renew, most=MOST, wait=GATHER)
 
     async def renew(self, lease_id: UUID, seconds: float, credential_id: UUID) -> frozenset[str] | None:
         """Makes the lease last so long from now; gives the domains that its customer has, or None when it is lost.
 
-        Raises the database's errors.
+        Raises the database's errors, and TimeoutError.
         """
-        answer: asyncio.Future[frozenset[str] | None] = asyncio.get_running_loop().create_future()
-        self._asked.append(_Asked(lease_id, seconds, credential_id, answer))
-        if self._running is None or self._running.done():
-            self._running = asyncio.create_task(self._run())
-        return await answer
+        return await self._gathered.answer(_Renewal(lease_id, seconds, credential_id))
 
-    async def _run(self) -> None:
-        while self._asked:
-            await asyncio.sleep(GATHER)
-            batch, self._asked = self._asked[:MOST], self._asked[MOST:]
-            try:
-                rows = await self._pool.fetch(
-                    _RENEW,
-                    [one.lease_id for one in batch],
-                    [one.seconds for one in batch],
-                    [one.credential_id for one in batch],
-                )
-            except Exception as error:
-                for one in batch:
-                    if not one.answer.done():
-                        one.answer.set_exception(error)
-                continue
-            found = {row["id"]: frozenset(row["domains"] or ()) or None for row in rows}
-            for one in batch:
-                if not one.answer.done():
-                    one.answer.set_result(found.get(one.lease_id))
+    async def _renew(self, asked: Sequence[_Renewal]) -> list[frozenset[str] | None]:
+        rows = await self._pool.fetch(
+            _RENEW,
+            [one.lease_id for one in asked],
+            [one.seconds for one in asked],
+            [one.credential_id for one in asked],
+        )
+        found = {row["id"]: frozenset(row["domains"] or ()) or None for row in rows}
+        return [found.get(one.lease_id) for one in asked]

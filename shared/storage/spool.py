@@ -7,16 +7,27 @@ that was lost fences whoever still holds it. A wake-up is only a hint; what is q
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final, assert_never
 
-from shared.domain.disposition import MAX_FAULTS, Broken, Deferred, Delivered, Disposition, Failed, Held, Uncertain
+from shared.domain.disposition import (
+    MAX_FAULTS,
+    SUSPECT_FROM,
+    Broken,
+    Deferred,
+    Delivered,
+    Disposition,
+    Failed,
+    Held,
+    Uncertain,
+)
 from shared.domain.lease import MAX_SESSIONS
 from shared.domain.message import LeasedRecipient
 from shared.domain.names import CredentialId, CustomerId, LeaseId, MessageId, RecipientId, SessionId
 from shared.domain.retry import back_off
 from shared.failpoint import failpoint
 from shared.storage.engine import Pool
+from shared.storage.place import Place
 from shared.storage.renewals import Renewals
 
 #: Begins a session's lease, unless the customer has as many as its plan or we allow. Two at once may both be the last.
@@ -30,12 +41,11 @@ RETURNING true
 
 #: Leases the next due rows of a customer, oldest first, and skips what another session has. With $7 also rows in
 #: back-off that this session has not tried: an explicit ATRN overrides back-off. $4 keeps the index scan off the dead.
-#: $8 asks for suspects, on which our own side died before, and no others; they are asked for one at a time.
 _LEASE: Final = """
 WITH due AS (
     SELECT r.id FROM recipients r
     WHERE r.customer_id = $3 AND r.state = 'queued' AND r.next_at >= $4 AND r.domain = ANY($5::text[])
-        AND (r.lost_leases > 0) = $8
+        AND r.lost_leases < :suspect
         AND (r.next_at <= now() OR ($7 AND r.last_session_id IS DISTINCT FROM $2))
         AND EXISTS (SELECT FROM leases WHERE id = $1 AND leased_until > now())
     ORDER BY r.next_at, r.id LIMIT $6
@@ -43,14 +53,17 @@ WITH due AS (
 ), leased AS (
     UPDATE recipients r SET state = 'leased', lease_id = $1, last_session_id = $2 FROM due WHERE r.id = due.id
     RETURNING r.id, r.message_id, r.domain_id, r.domain, r.forward_path, r.attempts, now() - r.received_at AS age, r.next_at,
-        r.dsn_parameters AS rcpt_parameters, r.lost_leases > 0 AS is_suspect
+        r.dsn_parameters AS rcpt_parameters, r.lost_leases >= :suspect AS is_suspect
 )
 SELECT l.*, m.reverse_path, m.size, m.has_eight_bit, m.needs_smtputf8, m.dsn_parameters AS mail_parameters,
     coalesce(d.eight_bit = 'send', true) AS sends_eight_bit, coalesce(d.when_refused = 'hold', false) AS holds_refused,
     make_interval(secs => coalesce(d.fail_after_seconds, 0)) AS fail_after
 FROM leased l JOIN messages m ON m.id = l.message_id LEFT JOIN domains d ON d.id = l.domain_id
 ORDER BY l.next_at, l.id
-"""
+""".replace(":suspect", str(SUSPECT_FROM))
+
+#: The same of suspects alone, by an index of their own.
+_LEASE_SUSPECT: Final = _LEASE.replace(" AND r.lost_leases <", " AND r.lost_leases >=")
 
 #: Domains by their priority, the highest first. What is no hosted domain, as those of strangers, is of the lowest.
 _TIERS: Final = """
@@ -141,13 +154,13 @@ GROUP BY domain ORDER BY min(next_at) LIMIT $3
 
 @dataclass(slots=True)
 class Lease:
-    """One session's right to send. `tiers` are the domains asked for by their priority, read anew after each renewal; `seen`
-    is how far in the queue this session is, of each tier."""
+    """One session's right to send. `tiers` are the domains asked for by their priority, read anew after each renewal;
+    `places` is where in the queue of each tier this session is."""
 
     id: LeaseId
     session_id: SessionId
     customer_id: CustomerId
-    seen: dict[tuple[str, ...], datetime] = field(default_factory=dict)
+    places: dict[tuple[str, ...], Place] = field(default_factory=dict)
     tiers: dict[tuple[str, ...], list[tuple[str, ...]]] = field(default_factory=dict)
 
 
@@ -180,7 +193,6 @@ class Spool:
             lease.tiers[asked] = [tuple(row["names"]) for row in await self._pool.fetch(_TIERS, list(asked))]
         for tier in lease.tiers[asked]:
             if leased := await self._lease_of(lease, tier, limit, with_back_off):
-                lease.seen[tier] = leased[-1].next_at
                 break
         failpoint("odmr.leased")
         return leased
@@ -188,15 +200,15 @@ class Spool:
     async def _lease_of(
         self, lease: Lease, domains: tuple[str, ...], limit: int, with_back_off: bool
     ) -> list[LeasedRecipient]:
-        args, seen = (lease.id, lease.session_id, lease.customer_id), lease.seen.get(domains)
-        tries = [(seen or _LONG_AGO, limit, False)]
-        if seen is not None:  # what was committed late, or given back, stands further up
-            tries.append((_LONG_AGO, limit, False))
-        tries.append((_LONG_AGO, 1, True))
-        for lowest, most, suspects in tries:
-            rows = await self._pool.fetch(_LEASE, *args, lowest, list(domains), most, with_back_off, suspects)
+        place, clock = lease.places.setdefault(domains, Place()), asyncio.get_running_loop()
+        for look in place.looks(clock.time(), limit):
+            rows = await self._pool.fetch(
+                _LEASE_SUSPECT if look.are_suspects else _LEASE,
+                lease.id, lease.session_id, lease.customer_id, look.since, list(domains), look.most, with_back_off,
+            )  # fmt: skip
+            now = clock.time()
+            place.looked(look, now, rows[-1]["next_at"] if rows else None)
             if rows:
-                now = asyncio.get_running_loop().time()
                 return [LeasedRecipient(**dict(row), leased_at=now) for row in rows]
         return []
 
@@ -265,9 +277,6 @@ class Spool:
             "SELECT message_id, bytes FROM content WHERE message_id = ANY($1::uuid[]) AND seq = 0", list(message_ids)
         )
         return {MessageId(row["message_id"]): row["bytes"] for row in rows}
-
-
-_LONG_AGO: Final = datetime.fromisoformat("2000-01-01T00:00:00+00:00")
 
 
 def _row(one: RecipientId, disposition: Disposition) -> tuple[RecipientId, str, float, str, bool, bool, bool, bool]:

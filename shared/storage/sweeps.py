@@ -23,7 +23,7 @@ class Sweep:
 
 
 #: Gives back the rows of leases whose time is up. What was sent without our knowing may be sent again. A row that has lost
-#: its lease is a suspect, sent alone from then on; it is held when it loses MAX_FAULTS more.
+#: its lease twice is a suspect, sent alone from then on; it is held when it was lost MAX_FAULTS times and is once more.
 RESCUER: Final = Sweep(
     "rescuer",
     366_0001,

@@ -139,18 +139,21 @@ class _World:
         for server in self._servers:
             server.cut = None
         generator.cut = ""
-        losing = asyncio.create_task(faults.dependency(WAKE_UPS_LOST))
-        await lasts(0.2)
-        enough = generator.acked + LAST
-        await generator.send(until=lambda: generator.acked >= enough)
-        await losing
-        late += await self._not_quiet("the wake-ups that were lost")
+        late = late or await self._without_wake_ups(faults, generator)
         await self._end_connectors()
         violations = [*check(await self._evidence()), *late, *await self._left_behind()]
         return Result(
             generator.acked, dict(faults.hits), faults.missed, self._copies(), len(provider.outbox.messages),
             time.monotonic() - began, violations,
         )  # fmt: skip
+
+    async def _without_wake_ups(self, faults: Faults, generator: Generator) -> list[Violation]:
+        losing = asyncio.create_task(faults.dependency(WAKE_UPS_LOST))
+        await lasts(0.2)
+        enough = generator.acked + LAST
+        await generator.send(until=lambda: generator.acked >= enough)
+        await losing
+        return await self._not_quiet("the wake-ups that were lost")
 
     async def close(self) -> None:
         await self._end_connectors()

@@ -127,6 +127,11 @@ BAD: list[tuple[str, dict[str, str | None], str]] = [
     ),
     (
         "inbound",
+        {"ODMR_BARE_LINE_ENDS": "strict"},
+        "ODMR_BARE_LINE_ENDS is wrong: Input should be 'normalize' or 'reject'",
+    ),
+    (
+        "inbound",
         {"ODMR_POSTMASTER": "postmaster"},
         "ODMR_POSTMASTER is wrong: write an address of a domain that is hosted here, such as you@example.org",
     ),

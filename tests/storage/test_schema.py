@@ -10,6 +10,7 @@ from sqlalchemy import Connection, inspect
 
 from shared.storage import schema, spool
 from shared.storage.engine import Pool, create_engine
+from shared.storage.place import LONG_AGO
 from shared.storage.tables import metadata
 from tests.storage.seeding import seed
 
@@ -45,34 +46,40 @@ _KINDS = {
 @pytest.mark.fresh_database
 async def test_upgrade_twice_changes_nothing(database_url: str, pool: Pool) -> None:
     await schema.upgrade(database_url)
-    assert await pool.fetchval("SELECT version_num FROM alembic_version") == "0006"
+    assert await pool.fetchval("SELECT version_num FROM alembic_version") == "0007"
 
 
 @pytest.mark.fresh_database
-async def test_a_lease_reads_its_own_mail_only(database_url: str, pool: Pool) -> None:
-    """What grows with the queue of others must not grow with ours: the plan goes by recipients_due. R38."""
+@pytest.mark.parametrize(
+    ("statement", "index", "customers"),
+    [(spool._LEASE, "recipients_due", 50), (spool._LEASE_SUSPECT, "recipients_suspects", 1)],
+)
+async def test_a_lease_reads_its_own_mail_only(
+    database_url: str, pool: Pool, statement: str, index: str, customers: int
+) -> None:
+    """What grows with the queue of others, or suspects with what is none, must not cost a look more. R38, decision 16."""
     customer = await seed(database_url)
     await pool.execute(
-        "INSERT INTO recipients (id, message_id, customer_id, domain_id, domain, forward_path, size, received_at, next_at) "
-        "SELECT gen_random_uuid(), gen_random_uuid(), md5((i % 50)::text)::uuid, gen_random_uuid(), 'x.example', 'a@x.example', 1, now(), now() "
-        "FROM generate_series(1, 20000) i"
+        "INSERT INTO recipients (id, message_id, customer_id, domain_id, domain, forward_path, size, received_at, next_at, lost_leases) "
+        "SELECT gen_random_uuid(), gen_random_uuid(), md5((i % $1)::text)::uuid, gen_random_uuid(), 'x.example', 'a@x.example', 1, "
+        "now(), now(), CASE WHEN i % 1000 = 0 THEN 2 ELSE 0 END FROM generate_series(1, 20000) i",
+        customers,
     )
     await pool.execute("ANALYZE recipients")
     lease = customer.lease()
     await spool.Spool(pool).open_lease(lease, timedelta(seconds=30))
     plan = await pool.fetchval(
-        "EXPLAIN (FORMAT JSON) " + spool._LEASE,
+        "EXPLAIN (FORMAT JSON) " + statement,
         lease.id,
         lease.session_id,
         lease.customer_id,
-        spool._LONG_AGO,
+        LONG_AGO,
         ["x.example"],
         64,
         True,
-        False,
     )
     nodes = list(_nodes(json.loads(plan)[0]["Plan"]))
-    assert any(node.get("Index Name") == "recipients_due" for node in nodes)
+    assert any(node.get("Index Name") == index for node in nodes)
     assert not [node for node in nodes if node["Node Type"] == "Seq Scan" and node["Relation Name"] == "recipients"]
 
 

@@ -117,9 +117,7 @@ async def _mail(pool: Pool) -> None:
     spool = Spool(pool)
     assert await spool.open_lease(lease, timedelta(seconds=30))
     rows = await spool.lease(lease, ["farm.example"], 10, with_back_off=True)
-    assert (
-        len(rows) == 3 and len(await spool.lease(lease, ["farm.example"], 10, with_back_off=True)) == 1
-    )  # the suspect
+    assert len(rows) == 4
     [large] = [row for row in rows if row.forward_path == "large@farm.example"]
     content = b"".join([chunk async for chunk in spool.content(large.message_id, large.size)])
     assert len(content) == CHUNK + 100 and content.endswith(b"y\r\n")

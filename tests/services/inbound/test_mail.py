@@ -171,6 +171,21 @@ async def test_r72_a_loop_is_stopped(inbound: Inbound) -> None:
     assert (await peer.send(b"Received: from x\r\n" * 99 + b"\r\nReceived: in the body\r\n" * 50)).startswith(b"250 ")
 
 
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [(b"one\r\ntwo\r\n", b"250 2.0.0 "), (b"one\ntwo\r\n", b"550 5.5.2 "), (b"one\rtwo\r\n", b"550 5.5.2 "),
+     (b"x" * 100_000 + b"\r\n" + b"y\n\r\n", b"550 5.5.2 ")],
+)  # fmt: skip
+async def test_r73_an_operator_may_refuse_bare_line_ends(inbound: Inbound, content: bytes, code: bytes) -> None:
+    parts = replace(inbound.parts, takes_bare_line_ends=False)
+    server = await asyncio.get_running_loop().create_server(factory(parts), "127.0.0.1", 0)
+    peer = await Peer.connect(replace(inbound, port=server.sockets[0].getsockname()[1]))
+    assert (await peer.send(content)).startswith(code)
+    assert (await peer.send(b"The next one.\r\n")).startswith(b"250 ")
+    assert len(await inbound.stored()) == 1 + (code[:1] == b"2")
+    server.close()
+
+
 async def test_a_header_section_without_end_is_refused(inbound: Inbound) -> None:
     peer = await Peer.connect(inbound)
     assert (await peer.send(b"X-Long: " + b"x" * 200_000 + b"\r\n\r\nbody\r\n")).startswith(b"554 5.6.0 ")
