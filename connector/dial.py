@@ -23,10 +23,11 @@ QUIT_TIME: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A turned line: what the provider has said behind its 250 is in `early`."""
+    """A turned line: what the provider has said behind its 250 is in `early`. `is_live`: it stays when the queue is empty."""
 
     stream: Stream
     early: bytes
+    is_live: bool = False
 
 
 async def dial(settings: Settings) -> Line | Outcome:
@@ -80,8 +81,8 @@ async def _negotiate(stream: Stream, settings: Settings) -> Line | Outcome:
                 async with asyncio.timeout(CONNECT_TIME):
                     await _start_tls(stream, settings)
                 await stream.write(machine.tls_started())
-            case Turned(early):
-                return Line(stream, early)
+            case Turned(early, is_live):
+                return Line(stream, early, is_live)
             case Checked(words):
                 await _quit(stream)
                 return Outcome(Exit.OK, f"logged in at {settings.provider}; {words}")

@@ -84,12 +84,15 @@ async def join(line: Line, local: LocalServer) -> Outcome:
         await provider.close_gently(LAST_WORDS_TIME)
         await local.way.close()
     heard, said = _result(from_local), _result(from_provider)
+    taken = heard.yeses // LEAST_YESES
     if heard.is_goodbye:
-        return Outcome(Exit.OK, "the queue is empty", heard.octets, said.octets)
+        return Outcome(Exit.OK, "the queue is empty", heard.octets, said.octets, taken=taken)
     if heard.has_421 and heard.yeses >= LEAST_YESES:
         text = "the local server has enough for one connection"
-        return Outcome(Exit.OK, text, heard.octets, said.octets, batch=heard.yeses)
-    return Outcome(Exit.CUT, "the line broke; what was not answered comes again", heard.octets, said.octets)
+        return Outcome(Exit.OK, text, heard.octets, said.octets, heard.yeses, taken)
+    return Outcome(
+        Exit.CUT, "the line broke; what was not answered comes again", heard.octets, said.octets, taken=taken
+    )
 
 
 @dataclass(slots=True)

@@ -45,7 +45,8 @@ _BY_CODE: Final = {
 class Outcome:
     """How it ended. `to_provider` and `to_local` count octets after the turn.
 
-    `batch`: the local server took mail and had enough for one connection; so often it said 250. More may wait.
+    `batch`: the local server took mail and had enough for one connection; so often it said 250. More may wait. `taken`:
+    messages that it took, as far as is known. `ended_by_server`: it broke off. `was_live`: the session would have stayed.
     """
 
     exit: Exit
@@ -53,6 +54,9 @@ class Outcome:
     to_provider: int = 0
     to_local: int = 0
     batch: int = 0
+    taken: int = 0
+    ended_by_server: bool = False
+    was_live: bool = False
 
 
 def of_refusal(step: str, reply: Reply) -> Outcome:

@@ -5,6 +5,7 @@ import contextlib
 import sys
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final, assert_never
 
 from connector.dial import Line
@@ -100,10 +101,11 @@ class _Relaying:
             return self._outcome(Exit.OK, "the local server has enough for one connection", self._machine.taken)
         if self._broke and not clean:
             return self._cut(self._broke)
-        return self._outcome(Exit.OK if clean and not by_421 else Exit.CUT, why)
+        outcome = self._outcome(Exit.OK if clean and not by_421 else Exit.CUT, why)
+        return replace(outcome, ended_by_server=self._machine.server_is_gone)
 
     def _outcome(self, exit_code: Exit, text: str, batch: int = 0) -> Outcome:
-        return Outcome(exit_code, text, self._octets_out, self._octets_in, batch)
+        return Outcome(exit_code, text, self._octets_out, self._octets_in, batch, self._machine.taken)
 
     async def _flush(self) -> bool:
         """Writes what may be written now. False when that finds the provider gone: the machine has its say to it first."""

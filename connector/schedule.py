@@ -1,7 +1,6 @@
-"""When to call: once, or again and again, with jitter, and with longer waits while nothing comes of it."""
+"""When to call: once, or again and again."""
 
 import asyncio
-import random
 import sys
 from dataclasses import replace
 from typing import Final
@@ -11,16 +10,13 @@ from connector.figures import Figures
 from connector.handoff import LocalServer, join, probe
 from connector.ledger import Ledger
 from connector.outcome import Exit, Outcome
+from connector.pauses import Pauses
 from connector.relaying import relay
 from connector.settings import Settings
 
-#: A wait is never longer than this many times the interval.
-MAX_FACTOR: Final = 16
 #: So few replies are next to nothing, and so many such calls in a row are the last.
 SMALL_BATCH: Final = 100
 MAX_SMALL_BATCHES: Final = 3
-#: Part of a wait that is left to chance, so that customers do not call in step.
-JITTER: Final = 0.2
 
 
 async def call_once(settings: Settings) -> Outcome:
@@ -51,9 +47,8 @@ async def _call(settings: Settings) -> Outcome:
     if isinstance(line, Outcome):
         await local.way.close()
         return line
-    if settings.mode == "pipe":
-        return await join(line, local)
-    return await _relay(settings, line, local)
+    outcome = await join(line, local) if settings.mode == "pipe" else await _relay(settings, line, local)
+    return replace(outcome, was_live=line.is_live)
 
 
 async def _relay(settings: Settings, line: Line, local: LocalServer) -> Outcome:
@@ -68,16 +63,16 @@ async def _relay(settings: Settings, line: Line, local: LocalServer) -> Outcome:
 
 async def call_for_ever(settings: Settings) -> Outcome:
     """Calls until the secret is refused: asking again with it would only lock us out."""
-    factor = 1.0
+    pauses, clock = Pauses(settings.every), asyncio.get_running_loop()
     figures = Figures(settings.metrics_file)
     while True:
+        began = clock.time()
         outcome = await call_once(settings)
         tell(outcome)
         figures.count(outcome)
         if outcome.exit in (Exit.AUTH_WRONG, Exit.TLS_FAILED):
             return outcome
-        factor = 1.0 if outcome.exit in (Exit.OK, Exit.CUT) else min(factor * 2, MAX_FACTOR)
-        await asyncio.sleep(settings.every * factor * (1 - JITTER * random.random()))  # noqa: S311 - no secret
+        await asyncio.sleep(pauses.after(outcome, clock.time() - began))
 
 
 def tell(outcome: Outcome) -> None:

@@ -32,7 +32,7 @@ async def run(settings: InboundSettings, stop: asyncio.Event) -> None:
     """Serves until `stop` is set, then lets transactions come to their reply."""
     tracing.start("inbound", settings.otlp_endpoint, settings.trace_ratio)
     certificate = certificate_of(settings.tls_certificate, settings.tls_key)
-    pool = await create_pool(settings.database_url)
+    pool = await create_pool(settings.database_url, plans_once=True)
     acceptor = Acceptor(pool)
     acceptor.start()
     bus = Bus(settings.nats_url, "inbound")

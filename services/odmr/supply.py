@@ -92,10 +92,11 @@ class Supply:
     async def _fill(self) -> None:
         """Leases the next batch while the last rows of this one are sent; only with none left does it wait for it.
 
-        The queue counts as empty when a lease that began with nothing left in memory gives nothing.
+        The queue counts as empty when a lease that began with nothing left in memory gives nothing. Behind a suspect nothing
+        is leased: what was would be lost with it.
         """
-        is_alone = bool(self._rows) and self._rows[0].is_suspect
-        if len(self._rows) < READ_AHEAD_AT and self._ahead is None and not self._is_exhausted and not is_alone:
+        may_ask = self._ahead is None and not self._is_exhausted
+        if may_ask and len(self._rows) < READ_AHEAD_AT and not any(row.is_suspect for row in self._rows):
             self._ahead = asyncio.create_task(self._lease_more())
         if self._ahead is not None and (self._ahead.done() or not self._rows):
             rows = await self._ahead

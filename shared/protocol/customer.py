@@ -58,6 +58,7 @@ class CustomerConnection:
         self._eof = False
         self._offers: frozenset[str] = frozenset()
         self._mechanism: ClientMechanism | None = None
+        self._is_live = False
 
     def receive_data(self, data: bytes) -> None:
         """Takes bytes as they came; b"" means that the provider closed."""
@@ -106,14 +107,15 @@ class CustomerConnection:
                 return self._logged_in()
             case Step.ID, _:
                 return self._live_or_atrn()
-            case Step.LIVE, _:  # a provider that changed its mind turns us all the same
+            case Step.LIVE, code:  # a provider that changed its mind turns us all the same
+                self._is_live = code == 250
                 return self._atrn()
             case Step.STAT, _:
                 self.step = Step.OVER
                 return Checked(" ".join(reply.lines))
             case Step.ATRN, 250:
                 self.step = Step.TURNED
-                return Turned(self._lines.take_rest())
+                return Turned(self._lines.take_rest(), self._is_live)
             case _:
                 return self._stop(reply)
 

@@ -63,9 +63,13 @@ class CountRequested:
 
 @dataclass(frozen=True, slots=True)
 class Turned:
-    """Customer's side: the provider said 250. `early` is what came behind its reply: the first of the new direction."""
+    """Customer's side: the provider said 250. `early` is what came behind its reply: the first of the new direction.
+
+    `is_live`: the session stays when the queue is empty.
+    """
 
     early: bytes
+    is_live: bool = False
 
 
 @dataclass(frozen=True, slots=True)

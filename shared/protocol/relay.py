@@ -78,6 +78,11 @@ class Relay:
         """Only the local server's last word is waited for, since it is remembered."""
         return self._provider_eof
 
+    @property
+    def server_is_gone(self) -> bool:
+        """The local server closed."""
+        return self._server_eof
+
     def from_provider(self, data: bytes) -> None:
         """Octets of the provider's; b"" means that it closed."""
         self._provider.feed(data)

@@ -89,15 +89,22 @@ async def _keep(_connection: object) -> None:
     """
 
 
-async def create_pool(database_url: str, *, size: int = 8) -> Pool:
-    """For the spool. Raises UnsafeDatabase, OSError or asyncpg's errors when there is no server to trust."""
+async def create_pool(database_url: str, *, size: int = 8, plans_once: bool = False) -> Pool:
+    """For the spool. `plans_once`: statements that go by keys are planned once a connection, not each time for their arrays.
+
+    Raises UnsafeDatabase, OSError or asyncpg's errors when there is no server to trust.
+    """
     pool = await asyncpg.create_pool(
         database_url,
         min_size=1,
         max_size=size,
         timeout=CONNECT_TIMEOUT,
         command_timeout=STATEMENT_TIMEOUT,
-        server_settings={"jit": "off", "timezone": "UTC"},
+        server_settings={
+            "jit": "off",
+            "timezone": "UTC",
+            **({"plan_cache_mode": "force_generic_plan"} if plans_once else {}),
+        },
         reset=_keep,
     )
     try:

@@ -1,0 +1,58 @@
+"""How long the connector waits between two calls."""
+
+from dataclasses import replace
+
+import pytest
+
+from connector.outcome import Exit, Outcome
+from connector.pauses import FIRST, JITTER, LASTED, MAX_FACTOR, Pauses
+
+EVERY = 300.0
+EMPTY = Outcome(Exit.OK, "the queue is empty")
+GONE = Outcome(Exit.GONE, "cannot be reached")
+CUT = Outcome(Exit.CUT, "the line broke")
+
+
+def waits(*calls: tuple[Outcome, float]) -> list[float]:
+    """What they would be without chance."""
+    pauses = Pauses(EVERY, lambda: 0.0)
+    return [pauses.after(outcome, lasted) for outcome, lasted in calls]
+
+
+def test_an_empty_queue_is_asked_for_after_the_interval() -> None:
+    assert waits((EMPTY, 0.1), (EMPTY, 0.1)) == [EVERY, EVERY]
+
+
+def test_a_live_session_is_there_again_after_a_second_however_it_ended() -> None:
+    for ended in (CUT, replace(EMPTY, was_live=True), replace(CUT, was_live=True)):
+        assert waits((ended, LASTED), (ended, 3600.0), (replace(ended, taken=1), 0.1)) == [FIRST, FIRST, FIRST]
+
+
+def test_calls_that_come_to_nothing_wait_longer_and_a_good_one_begins_anew() -> None:
+    said = waits(*[(GONE, 0.1)] * 16, (replace(CUT, taken=3), 1.0), (GONE, 0.1))
+    assert said[:4] == [1.0, 2.0, 4.0, 8.0] and said[-2:] == [1.0, 2.0]
+    assert max(said) <= EVERY * MAX_FACTOR
+
+
+def test_no_wait_is_longer_than_sixteen_intervals_nor_after_a_cut_than_one() -> None:
+    pauses = Pauses(EVERY)
+    assert max(pauses.after(GONE, 0.1) for _ in range(30)) <= EVERY * MAX_FACTOR
+    assert pauses.after(CUT, 0.1) <= EVERY
+    pauses = Pauses(1.0)
+    assert max(pauses.after(CUT, 0.1) for _ in range(30)) <= 1.0
+
+
+@pytest.mark.parametrize("exit", [Exit.NOT_YOURS, Exit.AUTH_NEEDED, Exit.NOT_ODMR, Exit.OTHER])
+def test_who_was_told_no_asks_after_the_interval_at_the_soonest(exit: Exit) -> None:
+    no = Outcome(exit, "450 no")
+    assert waits((no, 0.1), (no, 0.1), (EMPTY, 0.1), (CUT, 0.1)) == [EVERY, 2 * EVERY, EVERY, FIRST]
+
+
+def test_a_local_server_that_breaks_off_after_it_took_mail_is_called_again_at_once() -> None:
+    broke = replace(CUT, ended_by_server=True)
+    assert waits((replace(broke, taken=1), 0.1), (broke, 0.1), (broke, 0.1)) == [0.0, FIRST, 2 * FIRST]
+
+
+def test_a_fifth_of_a_wait_is_left_to_chance() -> None:
+    assert Pauses(EVERY, lambda: 1.0).after(EMPTY, 0.1) == EVERY * (1 - JITTER)
+    assert len({Pauses(EVERY).after(EMPTY, 0.1) for _ in range(20)}) > 1
