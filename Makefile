@@ -56,7 +56,7 @@ show-4: $(STAMP) peers ## the list of issue "The HTTP API"; writes docs/shown.md
 show-5: $(STAMP) peers ## the list of issue "Runs where its users run it"; writes docs/shown.md
 	@$(PY) -m tests.show.five $(LINE)
 
-chaos: $(STAMP) peers ## mail under kills, dying servers and cuts at every octet; under an hour; the last line is a summary
+chaos: $(STAMP) peers ## mail under kills, dying servers and cuts at every octet; under 45 minutes; the last line is a summary
 	@$(PY) -m tests.chaos $(ARGS)
 
 openapi: $(STAMP) ## write docs/openapi.json and client/ anew; not when a client of the old one would break

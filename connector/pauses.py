@@ -1,7 +1,7 @@
 """How long to wait for the next call: mail that waits behind a broken line is fetched soon, and nobody is asked in step.
 
 A line that broke, or a live session that ended, is called anew within a second, and each time that nothing comes of it after
-twice as long. A queue that was found empty is asked for again after the interval; so is a provider that said no.
+twice as long; so is a provider that refused. A queue that was found empty is asked for again after the interval.
 """
 
 import random
@@ -18,8 +18,6 @@ LASTED: Final = 60.0
 MAX_FACTOR: Final = 16
 #: Part of a wait that is left to chance, so that customers do not call in step.
 JITTER: Final = 0.2
-#: Answers that a second later would be the same.
-_SAID_NO: Final = frozenset({Exit.NOT_YOURS, Exit.AUTH_NEEDED, Exit.NOT_ODMR, Exit.OTHER})
 
 
 class Pauses:
@@ -39,8 +37,6 @@ class Pauses:
         if outcome.exit is Exit.OK and not outcome.was_live:
             self._next = FIRST
             return self._with_chance(self._every)
-        if outcome.exit in _SAID_NO:
-            self._next = max(self._next, self._every)
         most = self._every if outcome.exit in (Exit.OK, Exit.CUT) else self._every * MAX_FACTOR
         wait = min(self._next, most)
         self._next = min(2 * wait, self._every * MAX_FACTOR)

@@ -2,8 +2,6 @@
 
 from dataclasses import replace
 
-import pytest
-
 from connector.outcome import Exit, Outcome
 from connector.pauses import FIRST, JITTER, LASTED, MAX_FACTOR, Pauses
 
@@ -42,10 +40,9 @@ def test_no_wait_is_longer_than_sixteen_intervals_nor_after_a_cut_than_one() -> 
     assert max(pauses.after(CUT, 0.1) for _ in range(30)) <= 1.0
 
 
-@pytest.mark.parametrize("exit", [Exit.NOT_YOURS, Exit.AUTH_NEEDED, Exit.NOT_ODMR, Exit.OTHER])
-def test_who_was_told_no_asks_after_the_interval_at_the_soonest(exit: Exit) -> None:
-    no = Outcome(exit, "450 no")
-    assert waits((no, 0.1), (no, 0.1), (EMPTY, 0.1), (CUT, 0.1)) == [EVERY, 2 * EVERY, EVERY, FIRST]
+def test_mail_that_another_session_still_has_is_asked_for_again_soon() -> None:
+    busy = Outcome(Exit.NOT_YOURS, "450 Another session has your mail")
+    assert waits((replace(CUT, taken=5), 9.0), *[(busy, 0.1)] * 5) == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0]
 
 
 def test_a_local_server_that_breaks_off_after_it_took_mail_is_called_again_at_once() -> None:
