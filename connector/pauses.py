@@ -1,7 +1,7 @@
 """How long to wait for the next call: mail that waits behind a broken line is fetched soon, and nobody is asked in step.
 
 A line that broke, or a live session that ended, is called anew within a second, and each time that nothing comes of it after
-twice as long; so is a provider that refused. A queue that was found empty is asked for again after the interval.
+twice as long, up to the interval; so is a provider that refused. After an empty queue it waits the whole interval.
 """
 
 import random
@@ -14,8 +14,6 @@ from connector.outcome import Exit, Outcome
 FIRST: Final = 1.0
 #: A live session that lasted so long has come to something, though no mail came.
 LASTED: Final = 60.0
-#: A wait is never longer than this many times the interval.
-MAX_FACTOR: Final = 16
 #: Part of a wait that is left to chance, so that customers do not call in step.
 JITTER: Final = 0.2
 
@@ -37,9 +35,7 @@ class Pauses:
         if outcome.exit is Exit.OK and not outcome.was_live:
             self._next = FIRST
             return self._with_chance(self._every)
-        most = self._every if outcome.exit in (Exit.OK, Exit.CUT) else self._every * MAX_FACTOR
-        wait = min(self._next, most)
-        self._next = min(2 * wait, self._every * MAX_FACTOR)
+        wait, self._next = self._next, min(2 * self._next, self._every)
         return self._with_chance(wait)
 
     def _with_chance(self, seconds: float) -> float:

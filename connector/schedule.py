@@ -31,7 +31,7 @@ async def call_once(settings: Settings) -> Outcome:
             return outcome
         small = small + 1 if outcome.batch < SMALL_BATCH else 0
         if small > MAX_SMALL_BATCHES:
-            return replace(outcome, exit=Exit.CUT)
+            return replace(outcome, exit=Exit.CUT, taken=0)
 
 
 async def _call(settings: Settings) -> Outcome:

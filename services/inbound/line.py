@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 from aiosmtpd.smtp import SMTP
 
-from services.inbound.handler import Handler, reply_text
+from services.inbound.handler import Handler
 from services.inbound.parts import Parts
 from shared import metrics
 from shared.protocol import reply as r
@@ -29,6 +29,8 @@ IDLE_TIME: Final = 300.0
 WRITE_TIME: Final = 60.0
 #: Seconds for a TLS handshake.
 HANDSHAKE_TIME: Final = 60.0
+#: How often each kind of reply was said, by its first digit.
+_REPLIES: Final = {digit: metrics.INBOUND_REPLIES.labels(f"{digit}xx") for digit in range(2, 6)}
 #: Seconds that one connection may last in all: a day holds any mail.
 CONNECTION_TIME: Final = 86_400.0
 
@@ -41,6 +43,8 @@ class Line(SMTP, ABC):
     """What a sender says comes by `_next_line` and `_read`; what it hears goes by `_say`, and out before the next read."""
 
     line_length_limit = READ_SIZE
+    #: Seconds without a command.
+    idle_time = IDLE_TIME
 
     def __init__(self, parts: Parts, client: str = "") -> None:
         """`client` is the sender's address where a balancer said it; else it is the connection's."""
@@ -58,6 +62,8 @@ class Line(SMTP, ABC):
         self._is_idle = False
         self._is_over = False
         self._address = client
+        self._read_until: float | None = None
+        self._watch: asyncio.TimerHandle | None = None
 
     @abstractmethod
     async def converse(self) -> None:
@@ -104,29 +110,50 @@ class Line(SMTP, ABC):
         data = bytes(self._out)
         self._out.clear()
         if data:
+            transport = self._writer.transport
             try:
                 self._writer.write(data)
-                async with asyncio.timeout(WRITE_TIME):
-                    await self._writer.drain()
+                if transport.get_write_buffer_size() or transport.is_closing():
+                    async with asyncio.timeout(WRITE_TIME):
+                        await self._writer.drain()
             except OSError as error:
                 raise PeerGone(f"{type(error).__name__}: {error}") from None
 
     async def _say(self, reply: Reply) -> None:
-        metrics.INBOUND_REPLIES.labels(f"{reply.code // 100}xx").inc()
-        await self.push(reply_text(reply))
+        _REPLIES[reply.code // 100].inc()
+        self._out += reply.to_wire()
 
     async def _read(self, seconds: float) -> bytes:
         await self._flush()
+        self._watch_until(self.loop.time() + seconds)
         try:
-            async with asyncio.timeout(seconds):
-                data: bytes = await self._reader.read(READ_SIZE)
+            data: bytes = await self._reader.read(READ_SIZE)
         except TimeoutError:
             await self._say(r.S421_IDLE)
             await self._flush()
             raise PeerGone(f"nothing for {seconds:.0f} s") from None
         except OSError as error:
             raise PeerGone(f"{type(error).__name__}: {error}") from None
+        finally:
+            self._read_until = None
         return data
+
+    def _watch_until(self, until: float) -> None:
+        """One timer that looks again, where a timeout for each read would be a tenth of what a message costs."""
+        self._read_until = until
+        if self._watch is None or self._watch.when() > until:
+            if self._watch is not None:
+                self._watch.cancel()
+            self._watch = self.loop.call_at(until, self._look)
+
+    def _look(self) -> None:
+        self._watch = None
+        if self._read_until is None:
+            return
+        if self.loop.time() < self._read_until:
+            self._watch = self.loop.call_at(self._read_until, self._look)
+        else:
+            self._reader.set_exception(TimeoutError())
 
     async def _handle_client(self) -> None:
         """aiosmtpd's entry; it ends with the connection, however that ends, and so the connection is counted out here."""
@@ -140,15 +167,16 @@ class Line(SMTP, ABC):
                 await self.drop()
             finally:
                 self._parts.connections.remove(self, self._address)
-                if self._timeout_handle is not None:
-                    self._timeout_handle.cancel()
+                for timer in (self._timeout_handle, self._watch):
+                    if timer is not None:
+                        timer.cancel()
                 self._writer.close()
 
     async def _next_line(self) -> bytes | None:
         while (line := self._lines.next_line()) is None:
             self._is_idle = self.may_be_shut_down()
             try:
-                data = await self._read(IDLE_TIME)
+                data = await self._read(self.idle_time)
             finally:
                 self._is_idle = False
             if not data:

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from services.inbound.policy import HARD_ERRORS, MAX_RECIPIENTS
-from services.inbound.server import factory
+from services.inbound.server import InboundConnection, factory
 from tests.counting import Growth, grows
 from tests.services.inbound.conftest import MAX_MESSAGE, Inbound, Peer
-from tests.waiting import until
+from tests.waiting import lasts, until
 
 
 async def test_a_message_is_stored_as_it_came(inbound: Inbound) -> None:
@@ -214,6 +214,22 @@ async def test_errors_end_in_421(inbound: Inbound) -> None:
         if len(replies) == 2:  # beyond the tenth each is held back a second: what we need is seen
             break
     assert all(reply.startswith(b"500 ") for reply in replies)
+
+
+async def test_who_says_nothing_hears_421_and_who_speaks_in_time_does_not(inbound: Inbound) -> None:
+    class Hasty(InboundConnection):
+        idle_time = 2.0
+
+    server = await asyncio.get_running_loop().create_server(lambda: Hasty(inbound.parts), "127.0.0.1", 0)
+    peer = await Peer.connect(replace(inbound, port=server.sockets[0].getsockname()[1]))
+    for _ in range(2):
+        await lasts(1.1)
+        assert (await peer.say(b"NOOP")).startswith(b"250 ")
+    assert (await peer.send(b"x\r\n")).startswith(b"250 ")
+    began = asyncio.get_running_loop().time()
+    assert (await peer.reply()).startswith(b"421 4.4.2 ") and await peer.reply() == b""
+    assert asyncio.get_running_loop().time() - began > 1.5
+    server.close()
 
 
 async def test_noop_flood_ends_in_421(inbound: Inbound) -> None:
