@@ -82,7 +82,7 @@ async def engine_answers(engine: AsyncEngine) -> bool:
         return bool((await connection.execute(text("SELECT true"))).scalar())
 
 
-async def _keep(_connection: object) -> None:
+async def _leave(_connection: object) -> None:
     """Sets a released connection back: by nothing, where asyncpg has the server do RESET ALL and more behind each statement.
 
     No statement of the spool's changes a session, and its locks are a transaction's, which asyncpg itself ends.
@@ -105,7 +105,7 @@ async def create_pool(database_url: str, *, size: int = 8, plans_once: bool = Fa
             "timezone": "UTC",
             **({"plan_cache_mode": "force_generic_plan"} if plans_once else {}),
         },
-        reset=_keep,
+        reset=_leave,
     )
     try:
         for name, safe in _PROMISES.items():

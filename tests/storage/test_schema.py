@@ -1,8 +1,10 @@
 """The migrations make the tables that the code reads, and the plans that it counts on."""
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -87,3 +89,13 @@ def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield node
     for child in node.get("Plans", []):
         yield from _nodes(child)
+
+
+@pytest.mark.parametrize("path", sorted(Path(spool.__file__).parent.glob("*.py")), ids=lambda path: path.stem)
+def test_no_statement_changes_a_session(path: Path) -> None:
+    """A connection goes back to the pool as it is (engine): what a session keeps would reach the next who gets it."""
+    if path.stem != "schema":  # its connection is its own
+        assert not re.search(
+            r"pg_(try_)?advisory_lock|\bLISTEN |\bSET (SESSION|LOCAL|ROLE|TIME ZONE|\w+ TO)\b|\bset_config\b|\bDECLARE ",
+            path.read_text(),
+        )

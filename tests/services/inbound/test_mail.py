@@ -218,12 +218,12 @@ async def test_errors_end_in_421(inbound: Inbound) -> None:
 
 async def test_who_says_nothing_hears_421_and_who_speaks_in_time_does_not(inbound: Inbound) -> None:
     class Hasty(InboundConnection):
-        idle_time = 2.0
+        idle_time = 3.0
 
     server = await asyncio.get_running_loop().create_server(lambda: Hasty(inbound.parts), "127.0.0.1", 0)
     peer = await Peer.connect(replace(inbound, port=server.sockets[0].getsockname()[1]))
     for _ in range(2):
-        await lasts(1.1)
+        await lasts(1.6)
         assert (await peer.say(b"NOOP")).startswith(b"250 ")
     assert (await peer.send(b"x\r\n")).startswith(b"250 ")
     began = asyncio.get_running_loop().time()
