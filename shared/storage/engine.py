@@ -18,6 +18,9 @@ _PROMISES: Final = {
     "synchronous_commit": frozenset({"on", "remote_write", "remote_apply"}),
 }
 
+#: A plan that is made once outlives the day on which its tables were small: it must not read them from end to end.
+_PLANS_ONCE: Final = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
+
 #: What a statement raises when the server or the way to it is gone: nobody knows whether it was done.
 CONNECTION_LOST: Final = (
     OSError,
@@ -103,7 +106,7 @@ async def create_pool(database_url: str, *, size: int = 8, plans_once: bool = Fa
         server_settings={
             "jit": "off",
             "timezone": "UTC",
-            **({"plan_cache_mode": "force_generic_plan"} if plans_once else {}),
+            **(_PLANS_ONCE if plans_once else {}),
         },
         reset=_leave,
     )
